@@ -1,0 +1,1 @@
+"""Ray Data jobs, runnable by `ray job submit`."""

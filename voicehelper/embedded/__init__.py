@@ -1,0 +1,1 @@
+"""The engines and model files of one machine."""

@@ -1,0 +1,179 @@
+"""The error tree. Every error a client can see carries its code, HTTP status and retryability on the class.
+
+Codes are HTTP status x 100 + n and never change their meaning. Errors cross process boundaries by pickle: a subclass
+keeps the constructor's signature, so that `args` rebuilds it (see `__reduce__`). The HTTP body is rendered once, at
+the edge, from these attributes; nothing of a traceback is ever part of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class VoiceHelperError(Exception):
+    """Base of every error the platform raises on purpose.
+
+    Args:
+        message: text for the caller; must not contain secrets or personal data.
+        details: JSON-serialisable facts that help the caller.
+        retry_after: seconds after which the same request may succeed, for 429 and 503.
+    """
+
+    code: ClassVar[int] = 50000
+    retryable: ClassVar[bool] = False
+    default_message: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self, message: str = "", details: dict[str, Any] | None = None, retry_after: float | None = None
+    ) -> None:
+        self.message = message or self.default_message
+        self.details = details or {}
+        self.retry_after = retry_after
+        super().__init__(self.message, self.details, retry_after)
+
+    def __reduce__(self) -> tuple[type[VoiceHelperError], tuple[str, dict[str, Any], float | None]]:
+        return type(self), (self.message, self.details, self.retry_after)
+
+    def __str__(self) -> str:
+        return self.message
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.code // 100
+
+
+class InvalidInput(VoiceHelperError):
+    """The request is malformed or breaks a rule."""
+
+    code = 40001
+    default_message = "The request is not valid"
+
+
+class InvalidId(InvalidInput):
+    """An id in the path or body is not a UUID."""
+
+    code = 40002
+    default_message = "Not a valid id"
+
+
+class MalformedBody(InvalidInput):
+    """The body cannot be decoded (broken JSON, broken multipart)."""
+
+    code = 40003
+    default_message = "The body cannot be read"
+
+
+class EmptyFile(InvalidInput):
+    """The uploaded file holds no bytes."""
+
+    code = 40004
+    default_message = "The file is empty"
+
+
+class Unauthenticated(VoiceHelperError):
+    """No token, or one that does not verify."""
+
+    code = 40101
+    default_message = "Authentication required"
+
+
+class InvalidCredentials(Unauthenticated):
+    """Wrong user name or password; which of them is not said."""
+
+    code = 40102
+    default_message = "Invalid credentials"
+
+
+class TokenExpired(Unauthenticated):
+    """The token was valid once."""
+
+    code = 40103
+    default_message = "Token expired"
+
+
+class Forbidden(VoiceHelperError):
+    """Authenticated, but not allowed."""
+
+    code = 40301
+    default_message = "Not allowed"
+
+
+class NotFound(VoiceHelperError):
+    """No such resource in this tenant."""
+
+    code = 40401
+    default_message = "Not found"
+
+
+class Conflict(VoiceHelperError):
+    """The resource is in a state that refuses this request (name taken, version changed)."""
+
+    code = 40901
+    default_message = "Conflict"
+
+
+class ConversationBusy(Conflict):
+    """The conversation is still answering the previous message."""
+
+    code = 40902
+    default_message = "The previous message is still being answered"
+
+
+class PayloadTooLarge(VoiceHelperError):
+    """The body or file is over the limit."""
+
+    code = 41301
+    default_message = "Too large"
+
+
+class UnsupportedType(VoiceHelperError):
+    """The file's type is not one we can index."""
+
+    code = 41501
+    default_message = "Unsupported type"
+
+
+class UnprocessableDocument(VoiceHelperError):
+    """A document cannot be turned into text. `details["reason"]` is a stable word (see `documents.FailureReason`)."""
+
+    code = 42201
+    default_message = "The document cannot be read"
+
+
+class RateLimited(VoiceHelperError):
+    """Too many requests."""
+
+    code = 42901
+    retryable = True
+    default_message = "Too many requests"
+
+
+class Overloaded(RateLimited):
+    """A queue is full; nothing was started."""
+
+    code = 42902
+    default_message = "Busy, try again shortly"
+
+
+class Unavailable(VoiceHelperError):
+    """Something this request needs is down; it is being restarted."""
+
+    code = 50301
+    retryable = True
+    default_message = "Temporarily unavailable"
+
+
+class ModelUnavailable(Unavailable):
+    """The language, embedding or speech model cannot be reached."""
+
+    code = 50302
+    default_message = "The model is temporarily unavailable"
+
+
+class DeadlineExceeded(VoiceHelperError):
+    """The request's time is over."""
+
+    code = 50401
+    retryable = True
+    default_message = "Out of time"

@@ -1,0 +1,1 @@
+"""Knowledge bases, documents, and the work of indexing them."""

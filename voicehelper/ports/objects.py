@@ -1,0 +1,51 @@
+"""Where uploaded files lie."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from voicehelper.errors import NotFound
+
+
+class ObjectStore(Protocol):
+    """Immutable blobs by key. Keys are `tenant_id/...` paths that we make, never the user's text."""
+
+    async def put(self, key: str, data: AsyncIterator[bytes]) -> int:
+        """Store the stream under `key` and return its size in bytes; durable when it returns, atomic on failure."""
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """The whole blob. Raises `NotFound`."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove `key`; nothing happens where it does not exist."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` when the store cannot be reached."""
+        ...
+
+
+class FakeObjectStore:
+    """Blobs in a dict."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+
+    async def put(self, key: str, data: AsyncIterator[bytes]) -> int:
+        """Keep the joined stream."""
+        self.blobs[key] = b"".join([part async for part in data])
+        return len(self.blobs[key])
+
+    async def get(self, key: str) -> bytes:
+        """The blob, or `NotFound`."""
+        if key not in self.blobs:
+            raise NotFound
+        return self.blobs[key]
+
+    async def delete(self, key: str) -> None:
+        """Forget the blob."""
+        self.blobs.pop(key, None)
+
+    async def ping(self) -> None:
+        """Always there."""

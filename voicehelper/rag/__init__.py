@@ -1,0 +1,1 @@
+"""Answering from documents: rewriting, context, generation, grounding and citations."""

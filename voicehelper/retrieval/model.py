@@ -1,0 +1,32 @@
+"""The retriever's port: what it takes and gives."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from voicehelper.ports.search import Passage, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPassage:
+    """A passage with the score of each stage that saw it (`dense`, `keyword`, `fused`; absent where not found)."""
+
+    passage: Passage
+    score: float
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """Passages, best first; `degraded` names engines that failed or were too slow; `timings_ms` by stage."""
+
+    passages: tuple[ScoredPassage, ...]
+    degraded: tuple[str, ...] = ()
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Retriever(Protocol):
+    """Search as RAG and the search endpoint see it."""
+
+    async def retrieve(self, scope: Scope, query: str, top_k: int | None = None) -> Retrieved:
+        """The best passages for `query`. Raises `Unavailable` only when every engine failed."""
+        ...

@@ -1,0 +1,1 @@
+"""One file per driver. The only place that talks to an engine."""

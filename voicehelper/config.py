@@ -150,6 +150,12 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "voicehelper"
 
 
+def metrics_directory() -> Path | None:
+    """Folder shared by the metrics of all processes of this machine (prometheus_client's own variable)."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return Path(folder) if folder else None
+
+
 class Settings(BaseSettings):
     """The whole tree. `Settings()` is the local default."""
 

@@ -1,0 +1,40 @@
+"""The platform's Prometheus metrics. Labels hold names we chose, never ids or text of users.
+
+With PROMETHEUS_MULTIPROC_DIR set (the supervisor and the images do), every process of a machine writes to that folder
+and any of them renders the sum, so one scrape of the gateway shows the embedder's and the model's figures too.
+"""
+
+from prometheus_client import REGISTRY as PROCESS_REGISTRY
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from voicehelper.config import metrics_directory
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+REQUESTS = Counter("voicehelper_requests", "HTTP requests answered", ["route", "method", "status"])
+REQUEST_SECONDS = Histogram("voicehelper_request_seconds", "Request to last byte", ["route"], buckets=_SECONDS)
+REQUESTS_IN_FLIGHT = Gauge("voicehelper_requests_in_flight", "Requests being served", multiprocess_mode="livesum")
+STAGE_SECONDS = Histogram("voicehelper_stage_seconds", "Time of one stage of work", ["stage"], buckets=_SECONDS)
+ANSWERS = Counter("voicehelper_answers", "Answers by outcome", ["outcome"])
+DEGRADED = Counter("voicehelper_degraded", "Stages skipped or replaced", ["stage"])
+CHAT_TOKENS = Counter("voicehelper_chat_tokens", "Tokens through chat models", ["model", "kind"])
+CHAT_TOKENS_PER_SECOND = Histogram(
+    "voicehelper_chat_tokens_per_second",
+    "Decoding speed of one answer",
+    ["model"],
+    buckets=(1, 2, 5, 10, 20, 40, 80, 160),
+)
+EMBEDDED_TEXTS = Counter("voicehelper_embedded_texts", "Texts embedded", ["model", "kind"])
+QUEUE_LENGTH = Gauge("voicehelper_queue_length", "Work waiting", ["queue"], multiprocess_mode="livesum")
+DOCUMENTS = Counter("voicehelper_documents", "Documents finished", ["outcome"])
+CHUNKS = Counter("voicehelper_chunks_indexed", "Chunks written")
+
+
+def render() -> bytes:
+    """Everything in the Prometheus text format."""
+    if metrics_directory() is None:
+        return generate_latest(PROCESS_REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

@@ -1,0 +1,91 @@
+"""Spans through every stage and hop; export is off unless an OTLP endpoint is configured."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.propagate import extract
+from opentelemetry.propagate import inject as otel_inject
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from voicehelper.errors import VoiceHelperError
+from voicehelper.telemetry.metrics import STAGE_SECONDS
+
+_TRACER = "voicehelper"
+
+
+@dataclass(slots=True)
+class Timed:
+    """The clock of one `stage`; `ms` is final once the block has ended and running before."""
+
+    started: float
+    ended: float | None = None
+
+    @property
+    def ms(self) -> float:
+        """Milliseconds since the block began."""
+        return ((self.ended or time.perf_counter()) - self.started) * 1000
+
+
+@contextmanager
+def stage(name: str, attributes: Mapping[str, str | int | float | bool] | None = None) -> Iterator[Timed]:
+    """Time the block as the stage `name` (dotted, from a fixed set: it becomes a metric label)."""
+    timed = Timed(time.perf_counter())
+    with trace.get_tracer(_TRACER).start_as_current_span(name, attributes=attributes):
+        try:
+            yield timed
+        finally:
+            timed.ended = time.perf_counter()
+            STAGE_SECONDS.labels(name).observe(timed.ended - timed.started)
+
+
+def configure_tracing(service: str, otlp_endpoint: str = "", processor: SpanProcessor | None = None) -> None:
+    """Install the tracer provider of this process, once. Spans go to `otlp_endpoint` or `processor`, if given.
+
+    Raises `VoiceHelperError` when an endpoint is set and the `otlp` extra is not installed.
+    """
+    if isinstance(trace.get_tracer_provider(), TracerProvider):
+        return
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    if otlp_endpoint:
+        provider.add_span_processor(_otlp_processor(otlp_endpoint))
+    if processor is not None:
+        provider.add_span_processor(processor)
+    trace.set_tracer_provider(provider)
+
+
+def _otlp_processor(endpoint: str) -> SpanProcessor:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    except ImportError as error:
+        raise VoiceHelperError("telemetry.otlp_endpoint needs: pip install 'voicehelper[otlp]'") from error
+    return BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint))
+
+
+@contextmanager
+def continue_trace(carrier: Mapping[str, str], name: str) -> Iterator[None]:
+    """Run the block in a span that is a child of the remote span described by `carrier` (W3C headers)."""
+    token = otel_context.attach(extract(dict(carrier)))
+    try:
+        with trace.get_tracer(_TRACER).start_as_current_span(name):
+            yield
+    finally:
+        otel_context.detach(token)
+
+
+def inject() -> dict[str, str]:
+    """W3C headers that describe the current span, for the next hop."""
+    carrier: dict[str, str] = {}
+    otel_inject(carrier)
+    return carrier
+
+
+def current_trace_id() -> str:
+    """Trace id of the current span as 32 hex digits; empty outside a trace."""
+    span_context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(span_context.trace_id) if span_context.is_valid else ""

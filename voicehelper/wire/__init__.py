@@ -1,1 +1,1 @@
-"""HTTP bodies and SSE events; nothing else."""
+"""HTTP bodies and server-sent events. Imports nothing of ours."""

@@ -1,1 +1,25 @@
-"""Tenants, users, passwords, tokens."""
+"""Tenants, users, passwords and access tokens."""
+
+from voicehelper.identity.admin import AdminCredentials, ensure_admin, read_credentials
+from voicehelper.identity.keys import SigningKey, load_signing_key
+from voicehelper.identity.model import AccessToken, Principal, Role, User, UserRepository
+from voicehelper.identity.passwords import Passwords
+from voicehelper.identity.service import IdentityService
+from voicehelper.identity.tokens import TokenIssuer, TokenVerifier
+
+__all__ = [
+    "AccessToken",
+    "AdminCredentials",
+    "IdentityService",
+    "Passwords",
+    "Principal",
+    "Role",
+    "SigningKey",
+    "TokenIssuer",
+    "TokenVerifier",
+    "User",
+    "UserRepository",
+    "ensure_admin",
+    "load_signing_key",
+    "read_credentials",
+]

@@ -8,6 +8,7 @@ Item = TypeVar("Item")
 
 
 def storable(text: str) -> str:
+    """`text`, unless PostgreSQL could not store it (raises `ValueError`)."""
     if "\x00" in text:
         raise ValueError("NUL characters are not allowed")
     return text

@@ -17,9 +17,7 @@ Bases = Annotated[list[Line], Field(max_length=50)]
 class ConversationCreate(Body):
     """A new conversation. Without a title, its first question becomes the title."""
 
-    title: Annotated[
-        str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(storable)
-    ] = ""
+    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(storable)] = ""
     knowledge_bases: Bases = Field(
         default_factory=list, description="Ids or names of what may be searched; none: all of the tenant's"
     )

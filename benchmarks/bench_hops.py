@@ -1,0 +1,135 @@
+"""What a hop costs: the same echo port inline, behind a deployment handle, and the parts of our adapter.
+
+    python benchmarks/bench_hops.py [--calls 500] [--deltas 200]
+
+Starts its own Ray on this machine and ends it. Prints microseconds: median and 95th percentile.
+"""
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+import ray
+from ray import serve
+
+from deployments.remote import Handle, remote
+from deployments.replica import NodeReplica
+from deployments.wiring import Node, Nodes
+from voicehelper.ports.chat import ChatDelta
+
+
+class Echo(Protocol):
+    """Gives back what it gets."""
+
+    async def once(self, text: str) -> str:
+        """`text`."""
+        ...
+
+    def many(self, text: str, times: int) -> AsyncIterator[ChatDelta]:
+        """`text`, `times` times."""
+        ...
+
+
+class EchoNode:
+    """The port, in process."""
+
+    async def once(self, text: str) -> str:
+        """`text`."""
+        return text
+
+    async def many(self, text: str, times: int) -> AsyncIterator[ChatDelta]:
+        """Each with a turn of the event loop between, as a model would."""
+        for _ in range(times):
+            await asyncio.sleep(0)
+            yield ChatDelta(text)
+
+
+async def _build(_nodes: Nodes) -> Echo:
+    return EchoNode()
+
+
+ECHO: Node[Echo] = Node("echo", Echo, _build)
+
+
+class BareEcho:
+    """A deployment without our adapter: the floor."""
+
+    async def once(self, text: str) -> str:
+        """`text`."""
+        return text
+
+    async def many(self, text: str, times: int) -> AsyncIterator[str]:
+        """As `EchoNode`."""
+        for _ in range(times):
+            await asyncio.sleep(0)
+            yield text
+
+
+class Probe:
+    """Measures from within a replica, where our callers are."""
+
+    def __init__(self, echo: Handle, bare: Handle) -> None:
+        self.echo = remote(Echo, echo)  # type: ignore[type-abstract]
+        self.bare = bare
+        self.bare_stream = bare.options(stream=True)
+
+    async def measure(self, calls: int, deltas: int) -> dict[str, list[float]]:
+        """Microseconds by what was measured."""
+        inline = EchoNode()
+
+        async def bare_stream() -> None:
+            async for _ in self.bare_stream.many.remote("字", deltas):
+                pass
+
+        async def stream(node: Echo) -> None:
+            async for _ in node.many("字", deltas):
+                pass
+
+        few = max(5, calls // 20)
+        return {
+            "unary, inline": await _timed(lambda: inline.once("x"), calls),
+            "unary, bare handle": await _timed(lambda: self.bare.once.remote("x"), calls),
+            "unary, adapter": await _timed(lambda: self.echo.once("x"), calls),
+            "stream per delta, inline": await _timed(lambda: stream(inline), few, deltas),
+            "stream per delta, bare handle": await _timed(bare_stream, few, deltas),
+            "stream per delta, adapter": await _timed(lambda: stream(self.echo), few, deltas),
+        }
+
+
+async def _timed(call: Callable[[], Awaitable[Any]], times: int, per: int = 1) -> list[float]:
+    for _ in range(max(2, times // 10)):
+        await call()
+    spent = []
+    for _ in range(times):
+        started = time.perf_counter()
+        await call()
+        spent.append((time.perf_counter() - started) / per * 1e6)
+    return spent
+
+
+def main() -> None:
+    """Run and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=500)
+    parser.add_argument("--deltas", type=int, default=200)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="vh", ignore_cleanup_errors=True) as folder:
+        ray.init(address="local", num_cpus=2, include_dashboard=False, _temp_dir=folder, log_to_driver=False)
+        serve.start(proxy_location="Disabled")
+        options = {"ray_actor_options": {"num_cpus": 0.1}, "max_ongoing_requests": 100}
+        echo = serve.deployment(NodeReplica, name="echo", **options).bind(ECHO, {}, {})
+        bare = serve.deployment(BareEcho, name="bare", **options).bind()
+        probe = serve.run(serve.deployment(Probe, name="probe", **options).bind(echo, bare), route_prefix=None)
+        results = probe.measure.remote(args.calls, args.deltas).result()
+        ray.shutdown()
+    for name, values in results.items():
+        ordered = sorted(values)
+        print(f"{name:32} p50 {statistics.median(ordered):8.0f} us   p95 {ordered[int(len(ordered) * 0.95)]:8.0f} us")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Serve options of each deployment: the local default, changed per deployment by `settings.nodes`.
+
+CPUs are fractions: on one machine the models' threads, not Ray's bookkeeping, share the cores, and an indexing job must
+still find room beside the application. A cluster gives real numbers (see kuberay/).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from voicehelper.config import NodeOptions, Settings
+
+GATEWAY = "gateway"
+_RETRY_AFTER_S = 1.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much one deployment takes on.
+
+    Attributes:
+        ongoing: requests one replica works on at the same time; a stream counts until its last byte.
+        queued: requests each caller lets wait beyond that; the next is refused (429, `Overloaded`).
+        cpus: what Ray reserves for one replica.
+    """
+
+    ongoing: int
+    queued: int
+    cpus: float = 0.1
+
+
+def _chat(settings: Settings) -> Load:
+    # The model admits `parallel` + `queue` streams and refuses the rest itself; the margin is for its short calls.
+    return Load(ongoing=settings.chat.parallel + settings.chat.queue + 16, queued=32)
+
+
+LOADS: dict[str, Callable[[Settings], Load]] = {
+    GATEWAY: lambda _: Load(ongoing=256, queued=128, cpus=0.2),
+    "rag": lambda _: Load(ongoing=128, queued=64),
+    "retrieval": lambda _: Load(ongoing=64, queued=128),
+    "embedder": lambda _: Load(ongoing=64, queued=128),
+    "chat": _chat,
+    "indexer": lambda _: Load(ongoing=4, queued=4),
+}
+
+
+def serve_options(name: str, settings: Settings) -> dict[str, Any]:
+    """Arguments of `serve.deployment` for the deployment `name`."""
+    given = settings.nodes.get(name, NodeOptions())
+    load = LOADS[name](settings)
+    options: dict[str, Any] = {
+        "name": name,
+        "max_ongoing_requests": given.max_ongoing_requests or load.ongoing,
+        "max_queued_requests": given.max_queued_requests or load.queued,
+        "backpressure_config": {"status_code": 429, "retry_after_s": _RETRY_AFTER_S},
+        "ray_actor_options": _resources(given, load),
+        # Short, because a replica killed from outside is noticed at its next check.
+        "health_check_period_s": 1.0,
+        "health_check_timeout_s": 10.0,
+        "graceful_shutdown_wait_loop_s": 0.5,
+        "graceful_shutdown_timeout_s": 10.0,
+        "max_constructor_retry_count": 20,
+    }
+    return options | _scale(given)
+
+
+def _resources(given: NodeOptions, load: Load) -> dict[str, float]:
+    resources = {"num_cpus": load.cpus if given.num_cpus is None else given.num_cpus}
+    return resources if given.num_gpus is None else resources | {"num_gpus": given.num_gpus}
+
+
+def _scale(given: NodeOptions) -> dict[str, Any]:
+    if given.autoscaling is not None:
+        return {"autoscaling_config": given.autoscaling}
+    return {"num_replicas": given.num_replicas or 1}

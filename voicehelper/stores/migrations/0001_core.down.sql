@@ -1,2 +1,2 @@
-DROP TABLE outbox, messages, conversations, keyword_changes, chunks, document_versions, documents, knowledge_bases,
+DROP TABLE outbox, messages, conversations, object_deletions, keyword_followers, keyword_changes, chunks, document_versions, documents, knowledge_bases,
     users, tenants;

@@ -59,12 +59,16 @@ CREATE TABLE document_versions (
     chunk_count integer NOT NULL DEFAULT 0,
     page_count integer,
     attempts integer NOT NULL DEFAULT 0,
+    keyword_seq bigint,                       -- set with the chunks; indexed once the keyword index covers it
     lease_owner text,
     lease_until timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     finished_at timestamptz
 );
-CREATE INDEX document_versions_queue ON document_versions (created_at) WHERE status IN ('pending', 'processing');
+CREATE INDEX document_versions_queue ON document_versions (attempts, created_at)
+    WHERE status IN ('pending', 'processing') AND keyword_seq IS NULL;
+CREATE INDEX document_versions_stored ON document_versions (keyword_seq) WHERE status = 'processing';
+CREATE INDEX document_versions_kb ON document_versions (kb_id);
 CREATE INDEX document_versions_document ON document_versions (document_id, created_at DESC);
 
 -- `embedding` has no fixed dimension: each vector space gets a partial HNSW index of its own (see stores).
@@ -88,14 +92,28 @@ CREATE TABLE chunks (
 CREATE INDEX chunks_document ON chunks (document_id);
 CREATE INDEX chunks_kb ON chunks (tenant_id, kb_id);
 
--- What the keyword index has yet to apply, in commit order (read up to the oldest running transaction only).
+-- What the keyword indexes have yet to apply. Writers take an advisory lock before they insert, so that `seq` follows
+-- the order of commits (see stores/postgres/keyword_feed.py).
 CREATE TABLE keyword_changes (
     seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     tenant_id uuid NOT NULL,
     kb_id uuid NOT NULL,
     document_id uuid NOT NULL
 );
+
+-- How far each keyword index has come. One that was not seen lately does not hold others up.
+CREATE TABLE keyword_followers (
+    name text PRIMARY KEY,
+    applied_seq bigint NOT NULL,
+    seen_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Objects to delete. An upload registers its key here for later before it writes, and takes it back when it commits.
+CREATE TABLE object_deletions (
+    object_key text PRIMARY KEY,
+    not_before timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX object_deletions_due ON object_deletions (not_before);
 
 CREATE TABLE conversations (
     id uuid PRIMARY KEY,

@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 import ray
@@ -73,9 +74,9 @@ class Probe:
     """Measures from within a replica, where our callers are."""
 
     def __init__(self, echo: Handle, bare: Handle) -> None:
-        self.echo = remote(Echo, echo)  # type: ignore[type-abstract]
+        self.echo: Echo = remote(Echo, echo)  # type: ignore[type-abstract]
         self.bare = bare
-        self.bare_stream = bare.options(stream=True)
+        self.bare_stream: Any = bare.options(stream=True)
 
     async def measure(self, calls: int, deltas: int) -> dict[str, list[float]]:
         """Microseconds by what was measured."""
@@ -120,10 +121,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vh", ignore_cleanup_errors=True) as folder:
         ray.init(address="local", num_cpus=2, include_dashboard=False, _temp_dir=folder, log_to_driver=False)
         serve.start(proxy_location="Disabled")
-        options = {"ray_actor_options": {"num_cpus": 0.1}, "max_ongoing_requests": 100}
-        echo = serve.deployment(NodeReplica, name="echo", **options).bind(ECHO, {}, {})
-        bare = serve.deployment(BareEcho, name="bare", **options).bind()
-        probe = serve.run(serve.deployment(Probe, name="probe", **options).bind(echo, bare), route_prefix=None)
+        options: dict[str, Any] = {"ray_actor_options": {"num_cpus": 0.1}, "max_ongoing_requests": 100}
+        deploy: Any = partial(serve.deployment, **options)
+        echo = deploy(NodeReplica, name="echo").bind(ECHO, {}, {})
+        bare = deploy(BareEcho, name="bare").bind()
+        probe: Any = serve.run(deploy(Probe, name="probe").bind(echo, bare), route_prefix=None)
         results = probe.measure.remote(args.calls, args.deltas).result()
         ray.shutdown()
     for name, values in results.items():

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast, get_origin, get_type_hints
 
 from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, RayTaskError, WorkerCrashedError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
-from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
+from ray.serve.handle import DeploymentHandle
 
 from deployments.frames import Call, Failed
 from voicehelper.context import current_context
@@ -24,7 +24,7 @@ from voicehelper.telemetry import get_logger, inject
 
 T = TypeVar("T")
 Handle = DeploymentHandle[Any]
-Response = DeploymentResponse[Any] | DeploymentResponseGenerator[Any]
+Response = Any  # Serve types neither awaiting nor cancelling a response
 
 _GONE = (
     RayActorError,
@@ -108,7 +108,7 @@ class _Remote:
             return await self._attempt(call)
 
     async def _attempt(self, call: Call) -> Any:
-        response = self._unary.remote(call)
+        response: Response = self._unary.remote(call)
         with self._translated(response):
             async with _deadline(call):
                 result = await response
@@ -116,7 +116,7 @@ class _Remote:
 
     async def iterate(self, call: Call) -> AsyncGenerator[Any, None]:
         call = _in_context(call)
-        response = self._stream.remote(call)
+        response: Response = self._stream.remote(call)
         try:
             while True:
                 with self._gone_is_unavailable(), self._translated(response):

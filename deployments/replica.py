@@ -17,7 +17,9 @@ class NodeReplica:
     """Builds its node when the replica starts, then: restores each call's context, hands expected errors back as
     values, reports health, and closes what the node opened when the replica ends."""
 
-    async def __init__(self, node: Node[Any], args: dict[str, Any], handles: dict[str, Handle]) -> None:
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, node: Node[Any], args: dict[str, Any], handles: dict[str, Handle]
+    ) -> None:
         self._name = node.name
         self._nodes = open_nodes(node.name, args, handles)
         self._node = await self._nodes.get(node)

@@ -11,7 +11,7 @@ from voicehelper.ids import new_id
 from voicehelper.stores.postgres.outage import connected
 from voicehelper.stores.postgres.pool import Pool
 
-_COLUMNS = "u.id, u.tenant_id, u.email, u.password_hash, u.role, u.disabled"
+_USERS = "SELECT u.id, u.tenant_id, u.email, u.password_hash, u.role, u.disabled FROM users u"
 
 
 class PostgresUsers:
@@ -22,11 +22,11 @@ class PostgresUsers:
 
     async def by_email(self, email: str) -> User | None:
         """The user with this address."""
-        return await self._one(f"SELECT {_COLUMNS} FROM users u WHERE email = $1", email)
+        return await self._one(_USERS + " WHERE u.email = $1", email)
 
     async def get(self, tenant_id: UUID, user_id: UUID) -> User | None:
         """The user of this tenant."""
-        return await self._one(f"SELECT {_COLUMNS} FROM users u WHERE tenant_id = $1 AND id = $2", tenant_id, user_id)
+        return await self._one(_USERS + " WHERE u.tenant_id = $1 AND u.id = $2", tenant_id, user_id)
 
     async def record_login(self, user_id: UUID, at: datetime, new_hash: str | None) -> None:
         """Remember the login and, where given, the renewed hash."""
@@ -41,7 +41,7 @@ class PostgresUsers:
     async def first_admin(self, tenant: str) -> User | None:
         """The oldest administrator of the tenant."""
         return await self._one(
-            f"SELECT {_COLUMNS} FROM users u JOIN tenants t ON t.id = u.tenant_id"
+            _USERS + " JOIN tenants t ON t.id = u.tenant_id"
             " WHERE t.name = $1 AND u.role = 'admin' ORDER BY u.id LIMIT 1",
             tenant,
         )

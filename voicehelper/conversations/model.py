@@ -1,0 +1,150 @@
+"""Conversations, messages, and what happens while one is answered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from voicehelper.rag.events import AnswerCitations, AnswerDelta, AnswerDone, AnswerStatus, Citation, PastTurn
+
+MessageStatus = Literal["streaming", "completed", "failed", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose conversations: nobody else sees them."""
+
+    tenant_id: UUID
+    user_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A thread of questions and answers. Empty `kb_ids` means all knowledge bases of the tenant."""
+
+    id: UUID
+    title: str
+    kb_ids: tuple[UUID, ...]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A question or an answer; `seq` is its place in the conversation, from 1."""
+
+    id: UUID
+    conversation_id: UUID
+    seq: int
+    role: Literal["user", "assistant"]
+    status: MessageStatus
+    content: str
+    created_at: datetime
+    citations: tuple[Citation, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question that was stored, the answer about to be written, and the finished turns before it (oldest first)."""
+
+    question: Message
+    answer: Message
+    history: tuple[PastTurn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an answer ended and what is kept of it."""
+
+    status: MessageStatus
+    content: str
+    citations: tuple[Citation, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """First event of a turn: both messages are stored."""
+
+    turn: Turn
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCompleted:
+    """Last event of a turn that did not raise: the answer as stored."""
+
+    answer: Message
+
+
+TurnEvent = TurnStarted | AnswerStatus | AnswerDelta | AnswerCitations | AnswerDone | TurnCompleted
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page of conversations begins: after the one with these."""
+
+    updated_at: datetime
+    id: UUID
+
+
+class ConversationRepository(Protocol):
+    """Where conversations lie. Every method raises `Unavailable` when the store cannot be reached, and `NotFound` where
+    the owner has no such conversation."""
+
+    async def create(self, owner: Owner, title: str, kb_ids: Sequence[UUID]) -> Conversation:
+        """A new conversation."""
+        ...
+
+    async def get(self, owner: Owner, conversation_id: UUID) -> Conversation:
+        """The conversation."""
+        ...
+
+    async def page(self, owner: Owner, limit: int, after: Place | None) -> list[Conversation]:
+        """Conversations of the owner, last changed first."""
+        ...
+
+    async def delete(self, owner: Owner, conversation_id: UUID) -> None:
+        """Delete the conversation with its messages."""
+        ...
+
+    async def messages(self, owner: Owner, conversation_id: UUID, limit: int, after_seq: int) -> list[Message]:
+        """Messages with `seq` above `after_seq`, in order."""
+        ...
+
+    async def begin_turn(
+        self, owner: Owner, conversation_id: UUID, content: str, lease_s: float, history_turns: int
+    ) -> Turn:
+        """Store the question and the empty answer in one transaction, under a lock on the conversation.
+
+        Raises `ConversationBusy` while another answer holds its lease.
+        """
+        ...
+
+    async def renew(self, drafts: Sequence[tuple[UUID, str]], lease_s: float) -> None:
+        """Extend the leases of answers in work (message id, text so far), keeping the text."""
+        ...
+
+    async def finish(self, message_id: UUID, ending: Ending) -> Message | None:
+        """Store the end of an answer; None when its conversation was deleted meanwhile."""
+        ...
+
+    async def expire(self) -> int:
+        """Mark answers whose lease ran out (their replica died) as failed; returns how many."""
+        ...
+
+
+class KnowledgeScopes(Protocol):
+    """Which knowledge bases a tenant has."""
+
+    async def resolve(self, tenant_id: UUID, references: Sequence[str]) -> tuple[UUID, ...]:
+        """Ids of the bases named by id or name; all of the tenant's for no reference. Raises `NotFound`."""
+        ...
+
+
+def title_of(question: str, longest: int = 40) -> str:
+    """A conversation's title from its first question: its first line, cut at `longest` characters."""
+    line = " ".join(question.strip().splitlines()[0].split()) if question.strip() else ""
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"

@@ -156,6 +156,11 @@ def metrics_directory() -> Path | None:
     return Path(folder) if folder else None
 
 
+def process_environment() -> dict[str, str]:
+    """A copy of this process's environment, for processes it starts."""
+    return dict(os.environ)
+
+
 class Settings(BaseSettings):
     """The whole tree. `Settings()` is the local default."""
 

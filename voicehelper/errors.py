@@ -106,6 +106,13 @@ class NotFound(VoiceHelperError):
     default_message = "Not found"
 
 
+class MethodNotAllowed(VoiceHelperError):
+    """The route exists, with other methods."""
+
+    code = 40501
+    default_message = "Method not allowed"
+
+
 class Conflict(VoiceHelperError):
     """The resource is in a state that refuses this request (name taken, version changed)."""
 

@@ -1,0 +1,115 @@
+"""llama.cpp in this process, as xllamacpp exposes it: a blocking call per completion, and a loopback listener.
+
+xllamacpp always opens its HTTP listener. It is bound to loopback and locked with a random key; we use it only for what
+the in-process call does not offer (tokenizer, state of the slots).
+"""
+
+import secrets
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import xllamacpp
+
+from voicehelper.errors import ModelUnavailable
+
+# A batch is the engine's unit of work: cancellation, and other requests' next token, wait for the one that runs.
+# Figures in docs/answering.md: 64 costs 7 % of prompt speed against 512 and takes about a second on 2 cores.
+BATCH_TOKENS = 64
+_MAGIC = b"GGUF"
+_ERRORS_ONLY = 1
+_CALL_TIMEOUT_S = 10.0
+
+
+class LlamaEngine:
+    """One loaded GGUF model with `parallel` slots of `context_tokens` each.
+
+    Duties: load, run a completion in the calling thread, count tokens, tell the slots' state, unload.
+    """
+
+    def __init__(self, path: Path, *, context_tokens: int, parallel: int, threads: int) -> None:
+        self._key = secrets.token_urlsafe(32)
+        self._lock = threading.Lock()
+        params = _params(path, context_tokens, parallel, threads, self._key)
+        try:
+            self._server: xllamacpp.Server | None = xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise ModelUnavailable(f"llama.cpp cannot load {path.name}: broken, or not enough memory") from error
+        self._http = httpx.Client(
+            base_url=self._server.listening_address,
+            headers={"Authorization": f"Bearer {self._key}"},
+            timeout=_CALL_TIMEOUT_S,
+            trust_env=False,
+        )
+        # Unloading joins the engine's thread; left to the interpreter's teardown it may run too late and crash.
+        self._unload = weakref.finalize(self, _drop, self.__dict__)
+
+    def complete(self, body: dict[str, Any], on_chunk: Callable[[str], bool]) -> None:
+        """Run a completion; `on_chunk` gets JSON strings and returns True to stop. Returns when the slot is free."""
+        server = self._server
+        if server is None:
+            raise ModelUnavailable("The model is unloaded")
+        server.handle_chat_completions(orjson.dumps(body).decode(), on_chunk)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, by the model's tokenizer. Raises `ModelUnavailable`."""
+        return [len(self._post("/tokenize", {"content": text})["tokens"]) for text in texts]
+
+    def busy_slots(self) -> int:
+        """Slots that are evaluating or decoding right now."""
+        return sum(slot["is_processing"] for slot in self._call("GET", "/slots"))
+
+    def close(self) -> None:
+        """Unload the model; running completions must have ended."""
+        self._unload()
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._call("POST", path, orjson.dumps(body))
+
+    def _call(self, method: str, path: str, content: bytes | None = None) -> Any:
+        if self._server is None:
+            raise ModelUnavailable("The model is unloaded")
+        try:
+            response = self._http.request(method, path, content=content)
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise ModelUnavailable("llama.cpp does not answer") from error
+        return orjson.loads(response.content)
+
+
+def _drop(state: dict[str, Any]) -> None:
+    state["_http"].close()
+    state["_server"] = None
+
+
+def _params(path: Path, context_tokens: int, parallel: int, threads: int, key: str) -> xllamacpp.CommonParams:
+    _check_file(path)
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.n_ctx = context_tokens * parallel  # shared out evenly: each slot gets context_tokens
+    params.n_parallel = parallel
+    params.n_batch = BATCH_TOKENS
+    params.n_ubatch = BATCH_TOKENS
+    params.cpuparams.n_threads = threads
+    params.cpuparams_batch.n_threads = threads
+    params.slot_prompt_similarity = 0.01  # take the slot with the longest common prefix, however short
+    params.cache_ram_mib = 0  # no second copy of idle prompts: each slot keeps its own
+    params.fit_params = False  # never shrink the promised context silently
+    params.api_keys = [key]
+    params.ui = False
+    params.verbosity = _ERRORS_ONLY
+    return params
+
+
+def _check_file(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_MAGIC))
+    except OSError as error:
+        raise ModelUnavailable(f"Model file {path.name} cannot be read: {error.strerror}") from error
+    if magic != _MAGIC:
+        raise ModelUnavailable(f"{path.name} is not a GGUF model file")

@@ -1,0 +1,196 @@
+"""What users do with knowledge: make bases, upload documents, look at them, delete them."""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from uuid import UUID
+
+from voicehelper.documents.formats import claimed_format
+from voicehelper.errors import EmptyFile, InvalidInput, NotFound, PayloadTooLarge, UnsupportedType, VoiceHelperError
+from voicehelper.ids import new_id
+from voicehelper.knowledge.model import Added, Document, KnowledgeBase, NewVersion, Page
+from voicehelper.knowledge.names import base_name, document_name
+from voicehelper.knowledge.ports import KnowledgeRepository, ObjectTrash
+from voicehelper.ports.objects import ObjectStore
+from voicehelper.telemetry import get_logger, stage
+
+log = get_logger(__name__)
+
+UPLOAD_LIMIT_S = 3600.0
+"""An upload that has not committed after this long is deleted as abandoned."""
+
+MAX_PAGE = 200
+STATUSES = ("pending", "processing", "indexed", "failed")
+
+
+class KnowledgeService:
+    """The use cases; every method acts within one tenant, and ids of others are `NotFound`."""
+
+    def __init__(
+        self, repository: KnowledgeRepository, trash: ObjectTrash, objects: ObjectStore, max_upload_bytes: int
+    ) -> None:
+        self._repository = repository
+        self._trash = trash
+        self._objects = objects
+        self._max_upload_bytes = max_upload_bytes
+
+    async def create_base(self, tenant_id: UUID, name: str, description: str = "") -> KnowledgeBase:
+        """A new, empty base. Raises `Conflict` when the name is taken, `InvalidInput` for a bad name."""
+        return await self._repository.create_base(tenant_id, base_name(name), description)
+
+    async def get_base(self, tenant_id: UUID, kb_id: UUID) -> KnowledgeBase:
+        """Raises `NotFound`."""
+        return await self._repository.get_base(tenant_id, kb_id)
+
+    async def list_bases(self, tenant_id: UUID, cursor: str | None = None, limit: int = 50) -> Page[KnowledgeBase]:
+        """Newest first; `cursor` is the `next_cursor` of the page before. Raises `InvalidInput` for a bad cursor."""
+        return await self._repository.list_bases(tenant_id, _cursor(cursor), _limit(limit))
+
+    async def resolve_bases(self, tenant_id: UUID, references: Sequence[str]) -> tuple[UUID, ...]:
+        """Ids of the bases given by id or name; all of the tenant's when none is given. Raises `NotFound`."""
+        if not references:
+            return await self._all_bases(tenant_id)
+        return tuple(dict.fromkeys([await self._resolve(tenant_id, reference) for reference in references]))
+
+    async def delete_base(self, tenant_id: UUID, kb_id: UUID) -> None:
+        """Delete the base and every trace of its documents. Raises `NotFound`."""
+        await self._delete_objects(await self._repository.delete_base(tenant_id, kb_id))
+        log.info("knowledge_base.deleted", kb_id=kb_id)
+
+    async def upload(
+        self, tenant_id: UUID, kb_id: UUID, name: str, content_type: str, data: AsyncIterator[bytes]
+    ) -> Added:
+        """Store the file and queue it for indexing; durable when it returns.
+
+        The same content as the newest version under that name changes nothing (`created=False`). Other content becomes
+        the newest version; searchers see the old one until the new one is indexed.
+
+        Raises:
+            NotFound: no such base.
+            InvalidInput, EmptyFile, UnsupportedType, PayloadTooLarge: the file is refused, nothing of it stays.
+            Unavailable: a store is down; what was written is deleted later.
+        """
+        name = document_name(name)
+        if claimed_format(name, content_type) is None:
+            raise UnsupportedType(details={"name": name, "content_type": content_type})
+        await self._repository.get_base(tenant_id, kb_id)
+        version_id = new_id()
+        key = object_key(tenant_id, kb_id, version_id)
+        with stage("knowledge.upload"):
+            counted = _Counted(data, self._max_upload_bytes)
+            await self._put(key, counted)
+            new = NewVersion(
+                tenant_id, kb_id, name, content_type, version_id, key, counted.size, counted.digest.hexdigest()
+            )
+            added = await self._add(new)
+        log.info("document.uploaded", document_id=added.document.id, size=counted.size, created=added.created)
+        return added
+
+    async def get_document(self, tenant_id: UUID, document_id: UUID) -> Document:
+        """The document with the state of its newest version. Raises `NotFound`."""
+        return await self._repository.get_document(tenant_id, document_id)
+
+    async def list_documents(
+        self,
+        tenant_id: UUID,
+        kb_id: UUID,
+        cursor: str | None = None,
+        limit: int = 50,
+        status: str | None = None,
+    ) -> Page[Document]:
+        """Newest first, optionally of one status. Raises `NotFound` and `InvalidInput`."""
+        if status is not None and status not in STATUSES:
+            raise InvalidInput("No such status", {"allowed": list(STATUSES)})
+        return await self._repository.list_documents(tenant_id, kb_id, _cursor(cursor), _limit(limit), status)
+
+    async def delete_document(self, tenant_id: UUID, document_id: UUID) -> None:
+        """Delete every trace of the document. Raises `NotFound`."""
+        await self._delete_objects(await self._repository.delete_document(tenant_id, document_id))
+        log.info("document.deleted", document_id=document_id)
+
+    async def _all_bases(self, tenant_id: UUID) -> tuple[UUID, ...]:
+        found: list[UUID] = []
+        cursor: str | None = None
+        while True:
+            page = await self.list_bases(tenant_id, cursor, MAX_PAGE)
+            found += [base.id for base in page.items]
+            cursor = page.next_cursor
+            if cursor is None:
+                return tuple(found)
+
+    async def _resolve(self, tenant_id: UUID, reference: str) -> UUID:
+        base = await self._repository.find_base(tenant_id, reference)
+        if base is not None:
+            return base.id
+        try:
+            return (await self._repository.get_base(tenant_id, UUID(reference))).id
+        except ValueError as error:
+            raise NotFound("No such knowledge base", {"name": reference}) from error
+
+    async def _put(self, key: str, data: "_Counted") -> None:
+        """Write the object, having made sure that it does not outlive a crash. Removes it when it is refused."""
+        await self._trash.register(key, UPLOAD_LIMIT_S)
+        try:
+            await self._objects.put(key, data.read())
+            if data.size == 0:
+                raise EmptyFile
+        except VoiceHelperError:
+            await self._delete_objects([key])
+            raise
+
+    async def _add(self, new: NewVersion) -> Added:
+        try:
+            added = await self._repository.add_version(new)
+        except NotFound:
+            await self._delete_objects([new.object_key])
+            raise
+        if not added.created:
+            await self._delete_objects([new.object_key])
+        return added
+
+    async def _delete_objects(self, keys: Sequence[str]) -> None:
+        """Delete now what can be; the rest stays registered for the indexer's sweep."""
+        try:
+            for key in keys:
+                await self._objects.delete(key)
+            await self._trash.forget(keys)
+        except (VoiceHelperError, OSError) as error:
+            log.warning("objects.deletion_postponed", objects=len(keys), error=str(error))
+
+
+class _Counted:
+    """Passes a stream through, counting and hashing it."""
+
+    def __init__(self, data: AsyncIterator[bytes], limit: int) -> None:
+        self._data = data
+        self._limit = limit
+        self.size = 0
+        self.digest = hashlib.sha256()
+
+    async def read(self) -> AsyncIterator[bytes]:
+        """The stream. Raises `PayloadTooLarge` as soon as it is over the limit."""
+        async for part in self._data:
+            self.size += len(part)
+            if self.size > self._limit:
+                raise PayloadTooLarge(f"The file is larger than {self._limit} bytes", {"max_bytes": self._limit})
+            self.digest.update(part)
+            yield part
+
+
+def object_key(tenant_id: UUID, kb_id: UUID, version_id: UUID) -> str:
+    """Where the content of a version lies in the object store."""
+    return f"{tenant_id}/{kb_id}/{version_id}"
+
+
+def _cursor(cursor: str | None) -> UUID | None:
+    if not cursor:
+        return None
+    try:
+        return UUID(cursor)
+    except ValueError as error:
+        raise InvalidInput("Not a cursor of ours") from error
+
+
+def _limit(limit: int) -> int:
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidInput(f"limit must lie between 1 and {MAX_PAGE}")
+    return limit

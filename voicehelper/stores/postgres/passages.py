@@ -1,0 +1,57 @@
+"""The chunks themselves. Only live ones are in the table: a new version replaces the old one's in one transaction."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from voicehelper.ports.search import Passage, Scope
+from voicehelper.stores.postgres.guard import connection
+from voicehelper.stores.postgres.pool import Pool
+
+_PASSAGE = """
+SELECT c.id, c.document_id, c.kb_id, d.name, c.position, c.page, c.heading, c.char_start, c.char_end, c.text
+FROM chunks c JOIN documents d ON d.id = c.document_id
+WHERE c.tenant_id = $1 AND c.kb_id = ANY($2::uuid[])
+"""
+_FETCH = _PASSAGE + "AND c.id = ANY($3::uuid[])"
+_NEIGHBOURS = f"""{_PASSAGE}
+AND c.version_id = (SELECT version_id FROM chunks WHERE id = $3) AND c.id <> $3
+AND c.position BETWEEN $4 AND $5 ORDER BY c.position
+"""
+
+
+class PostgresPassages:
+    """`PassageStore`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def fetch(self, scope: Scope, chunk_ids: Sequence[UUID]) -> list[Passage]:
+        """See `PassageStore`."""
+        async with connection(self._pool) as conn:
+            rows = await conn.fetch(_FETCH, scope.tenant_id, list(scope.kb_ids), list(chunk_ids))
+        found = {row["id"]: _passage(row) for row in rows}
+        return [found[chunk_id] for chunk_id in chunk_ids if chunk_id in found]
+
+    async def neighbours(self, scope: Scope, passage: Passage, before: int, after: int) -> list[Passage]:
+        """See `PassageStore`."""
+        first, last = passage.position - before, passage.position + after
+        async with connection(self._pool) as conn:
+            rows = await conn.fetch(_NEIGHBOURS, scope.tenant_id, list(scope.kb_ids), passage.chunk_id, first, last)
+        return [_passage(row) for row in rows]
+
+
+def _passage(row: asyncpg.Record) -> Passage:
+    return Passage(
+        chunk_id=row["id"],
+        document_id=row["document_id"],
+        kb_id=row["kb_id"],
+        document_name=row["name"],
+        position=row["position"],
+        page=row["page"],
+        heading=tuple(row["heading"]),
+        start=row["char_start"],
+        end=row["char_end"],
+        text=row["text"],
+    )

@@ -1,0 +1,57 @@
+"""LISTEN/NOTIFY as something to wait on. A lost notification costs the waiter's time-out, never correctness."""
+
+import asyncio
+from contextlib import suppress
+
+import asyncpg
+
+from voicehelper.errors import Unavailable
+from voicehelper.stores.postgres.guard import connection
+from voicehelper.stores.postgres.pool import Connection, Pool
+
+INDEX = "voicehelper_index"
+KEYWORD = "voicehelper_keyword"
+OUTBOX = "voicehelper_outbox"
+
+
+async def notify(conn: Connection, channel: str) -> None:
+    """Wake whoever waits on `channel`, once the transaction commits."""
+    await conn.execute("SELECT pg_notify($1, '')", channel)
+
+
+class Wakeups:
+    """Waits for notifications, on one connection that is opened at first use and again when it was lost."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._events: dict[str, asyncio.Event] = {}
+        self._listener: asyncio.Task[None] | None = None
+
+    async def wait(self, channel: str, timeout: float) -> None:
+        """Return at a notification on `channel` (also one since the last call), or after `timeout` seconds."""
+        event = self._events.setdefault(channel, asyncio.Event())
+        if self._listener is None or self._listener.done():
+            self._listener = asyncio.create_task(self._listen())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), timeout)
+        event.clear()
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        if self._listener is not None:
+            self._listener.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._listener
+
+    async def _listen(self) -> None:
+        """Hold a connection and listen on every channel, until it is lost."""
+        lost = asyncio.Event()
+        with suppress(Unavailable, asyncpg.PostgresError):
+            async with connection(self._pool) as conn:
+                conn.add_termination_listener(lambda _conn: lost.set())
+                for channel in (INDEX, KEYWORD, OUTBOX):
+                    await conn.add_listener(channel, self._notified)
+                await lost.wait()
+
+    def _notified(self, _connection: object, _pid: int, channel: str, _payload: object) -> None:
+        self._events.setdefault(channel, asyncio.Event()).set()

@@ -50,16 +50,24 @@ class Passage:
 class VectorIndex(Protocol):
     """Nearest passages by cosine similarity."""
 
-    async def search(self, scope: Scope, vector: Vectors, k: int, model: str) -> list[Hit]:
-        """The `k` chunks of vector space `model` nearest to `vector` (shape (dimensions,)), best first."""
+    async def search(self, scope: Scope, vector: Vectors, k: int, model: str, also: Sequence[UUID] = ()) -> list[Hit]:
+        """The `k` chunks of vector space `model` nearest to `vector` (shape (dimensions,)), scored by cosine.
+
+        The chunks `also` (another engine's finds) are scored too, wherever they rank, if they are in scope. Best
+        first, each chunk once. Raises `Unavailable`.
+        """
         ...
 
 
 class KeywordIndex(Protocol):
     """Passages by BM25."""
 
-    async def search(self, scope: Scope, query: str, k: int) -> list[Hit]:
-        """The `k` best chunks for the raw user query, best first. Never raises on odd query text."""
+    async def search(self, scope: Scope, query: str, k: int, also: Sequence[UUID] = ()) -> list[Hit]:
+        """The `k` best chunks for the raw user query, scored from 0 to 1: the share of the query they cover.
+
+        The chunks `also` are scored too if they share a term with the query and are in scope; `k` may then be 0. Best
+        first, each chunk once. Never raises on odd query text; raises `Unavailable` when there is no index to read.
+        """
         ...
 
 

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import opencc
 import rjieba
@@ -39,7 +40,8 @@ class Terms:
 
 def fold(text: str) -> str:
     """`text` in NFKC, lower case and simplified characters; may differ in length."""
-    return _simplify(unicodedata.normalize("NFKC", _encodable(text))).lower()
+    simplified: str = _simplify(unicodedata.normalize("NFKC", _encodable(text)))
+    return simplified.lower()
 
 
 def analyse(text: str) -> Terms:
@@ -67,7 +69,7 @@ def _encodable(text: str) -> str:
 def _bigrams(run: str) -> Iterator[str]:
     if len(run) == 1:
         yield run
-    for left, right in zip(run, run[1:], strict=False):
+    for left, right in pairwise(run):
         yield left + right
 
 

@@ -4,6 +4,7 @@ Text is analysed by us (`voicehelper.retrieval.analysis`) and handed over in rea
 Tenant and knowledge base are filtered inside the engine. The index holds no text and can always be rebuilt.
 """
 
+import asyncio
 import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -81,9 +82,7 @@ class KeywordWriter:
         """No commit with a position yet. Until a rebuild is complete, commit its parts with position 0."""
         return self._applied_seq == 0
 
-    def replace_document(
-        self, tenant_id: UUID, kb_id: UUID, document_id: UUID, chunks: Sequence[KeywordChunk]
-    ) -> None:
+    def replace_document(self, tenant_id: UUID, kb_id: UUID, document_id: UUID, chunks: Sequence[KeywordChunk]) -> None:
         """Make `chunks` all that is found of the document."""
         self.delete_document(document_id)
         for chunk in chunks:
@@ -131,7 +130,7 @@ class TantivyKeywordIndex:
         if not terms or not scope.kb_ids:
             return []
         try:
-            return _search(index, scope, terms, k, also)
+            return await asyncio.to_thread(_search, index, scope, terms, k, also)
         except (ValueError, OSError) as error:
             self._index = None
             raise Unavailable("The keyword index cannot be read") from error
@@ -234,13 +233,15 @@ def _search(
     )
     best = _ceiling(searcher, terms)
     within = _filter(schema, scope)
-    found = searcher.search(Query.boolean_query([*within, (Occur.Must, scored)]), k, count=False).hits
+    found = []
+    if k:
+        found = searcher.search(Query.boolean_query([*within, (Occur.Must, scored)]), k, count=False).hits
     if also:
         ids = Query.term_set_query(schema, "chunk_id", [chunk_id.hex for chunk_id in also])
         named = [*within, (Occur.Must, scored), (Occur.Must, Query.const_score_query(ids, 0.0))]
         found = [*found, *searcher.search(Query.boolean_query(named), len(also), count=False).hits]
     hits = {UUID(searcher.doc(address).get_first("chunk_id")): score / best for score, address in found}
-    return [Hit(chunk_id, score) for chunk_id, score in hits.items()]
+    return sorted((Hit(chunk_id, score) for chunk_id, score in hits.items()), key=lambda hit: -hit.score)
 
 
 def _filter(schema: tantivy.Schema, scope: Scope) -> list[tuple[Occur, Query]]:

@@ -74,7 +74,7 @@ class Probe:
     """Measures from within a replica, where our callers are."""
 
     def __init__(self, echo: Handle, bare: Handle) -> None:
-        self.echo: Echo = remote(Echo, echo)  # type: ignore[type-abstract]
+        self.echo: Echo = remote(Echo, echo)  # type: ignore[type-abstract]  # type: ignore[type-abstract]
         self.bare = bare
         self.bare_stream: Any = bare.options(stream=True)
 

@@ -1,0 +1,150 @@
+"""kuberay/ offline: generated from serve_config.yaml, well-formed, and consistent with itself and with our settings."""
+
+import importlib.util
+import os
+import shlex
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from ray.serve.schema import ServeDeploySchema
+
+from deployments.options import LOADS, serve_options
+from voicehelper.config import Settings
+
+ROOT = Path(__file__).parents[3]
+KUBERAY = ROOT / "kuberay"
+
+
+def _module(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+generate = _module(KUBERAY / "generate.py")
+schema = _module(Path(__file__).parent / "kuberay_schema.py")
+
+
+def _load(name: str) -> dict:
+    return yaml.safe_load((KUBERAY / name).read_text())
+
+
+SERVICE, JOB = _load("rayservice.yaml"), _load("rayjob-index.yaml")
+CONFIG_MAP = _load("config.yaml")
+SECRETS = list(yaml.safe_load_all((KUBERAY / "secrets.template.yaml").read_text()))
+CLUSTERS = {"service": SERVICE["spec"]["rayClusterConfig"], "job": JOB["spec"]["rayClusterSpec"]}
+
+
+def _args() -> dict:
+    return yaml.safe_load(SERVICE["spec"]["serveConfigV2"])["applications"][0]["args"]
+
+
+def _pods(cluster: dict) -> list[dict]:
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    return [group["template"]["spec"] for group in groups]
+
+
+def test_the_committed_service_is_the_generated_one():
+    assert (KUBERAY / "rayservice.yaml").read_text() == generate.render(), "run: python kuberay/generate.py"
+
+
+def test_the_overlay_changes_only_what_exists():
+    with pytest.raises(ValueError, match="other"):
+        generate.merge([{"name": "voicehelper"}], [{"name": "other"}])
+    assert generate.merge({"a": [1], "b": {"c": 1, "d": 2}}, {"a": [2], "b": {"c": 3}}) == {
+        "a": [2],
+        "b": {"c": 3, "d": 2},
+    }
+
+
+@pytest.mark.parametrize(("resource", "kind"), [(SERVICE, schema.RAY_SERVICE), (JOB, schema.RAY_JOB)])
+def test_fields_are_those_of_the_api(resource, kind):
+    jsonschema.validate(resource, kind)
+
+
+def test_ray_serve_and_our_settings_accept_the_config():
+    ServeDeploySchema.model_validate(yaml.safe_load(SERVICE["spec"]["serveConfigV2"]))
+    settings = Settings.model_validate(_args())
+    assert set(settings.nodes) == set(LOADS)
+    for name in LOADS:
+        options = serve_options(name, settings)
+        assert "autoscaling_config" in options or options["num_replicas"] >= 2
+
+
+def test_every_node_is_its_own_deployment_in_a_cluster():
+    assert set(Settings.model_validate(_args()).topology.model_dump().values()) == {"deployment"}
+
+
+def test_the_first_workers_hold_the_smallest_deployment():
+    settings = Settings.model_validate(_args())
+    needed = 0.0
+    for name, given in settings.nodes.items():
+        options = serve_options(name, settings)
+        scale = options.get("autoscaling_config", {}).get("min_replicas") or options.get("num_replicas")
+        needed += scale * options["ray_actor_options"]["num_cpus"]
+        assert given.num_cpus
+    group = CLUSTERS["service"]["workerGroupSpecs"][0]
+    cpus = int(group["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"])
+    assert needed <= group["minReplicas"] * cpus
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS.values(), ids=CLUSTERS)
+def test_ray_version_is_the_pinned_one(cluster):
+    assert f"ray[data,default,serve]=={cluster['rayVersion']}" in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS.values(), ids=CLUSTERS)
+def test_everything_referred_to_exists(cluster):
+    secrets = {secret["metadata"]["name"]: secret["stringData"] for secret in SECRETS}
+    assert cluster["authOptions"]["secretName"] in secrets
+    assert "auth_token" in secrets[cluster["authOptions"]["secretName"]]
+    if redis := cluster.get("gcsFaultToleranceOptions"):
+        reference = redis["redisPassword"]["valueFrom"]["secretKeyRef"]
+        assert reference["key"] in secrets[reference["name"]]
+    for pod in _pods(cluster):
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        assert {volume["secret"]["secretName"] for volume in volumes.values() if "secret" in volume} <= set(secrets)
+        for container in pod["containers"]:
+            assert {mount["name"] for mount in container["volumeMounts"]} <= set(volumes)
+            assert container["envFrom"] == [
+                {"configMapRef": {"name": CONFIG_MAP["metadata"]["name"]}},
+                {"secretRef": {"name": "voicehelper-secrets"}},
+            ]
+
+
+def test_the_signing_key_is_mounted_where_the_settings_expect_it():
+    key = Settings.model_validate(_args()).identity.signing_key_file
+    jwt = next(secret for secret in SECRETS if secret["metadata"]["name"] == "voicehelper-jwt")
+    for pod in _pods(CLUSTERS["service"]):
+        mount = next(mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "jwt")
+        assert str(key).removeprefix(mount["mountPath"] + "/") in jwt["stringData"]
+
+
+def test_the_environment_is_understood_by_the_settings(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("VOICEHELPER_")]:
+        monkeypatch.delenv(name)
+    given = CONFIG_MAP["data"] | SECRETS[0]["stringData"]
+    ours = {name: value for name, value in given.items() if name.startswith("VOICEHELPER_")}
+    for name, value in ours.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.model_validate(_args())
+    assert settings.objects.backend == "s3"
+    assert settings.postgres_dsn().startswith("postgresql://")
+    roots = {name.removeprefix("VOICEHELPER_").partition("__")[0].lower() for name in ours}
+    assert roots <= set(Settings.model_fields)
+
+
+def test_templates_hold_no_working_secret():
+    for secret in SECRETS:
+        for value in secret["stringData"].values():
+            assert "FILL-IN" in value or "PASSWORD" in value
+
+
+def test_the_job_runs_our_pipeline():
+    words = shlex.split(JOB["spec"]["entrypoint"])
+    assert words[:3] == ["python", "-m", "pipelines.index_documents"]
+    assert "--input" in words
+    assert "--kb" in words

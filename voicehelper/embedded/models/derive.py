@@ -14,7 +14,7 @@ def build(derivation: Derivation, source: Path, folder: Path, cancel: Cancel) ->
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", derivation.builder, str(source), str(folder)]
-    status, output = cancel.run(command, on_line=lambda line: None)
+    status, output = cancel.run(command, on_line=lambda line: None, scratch=folder.parent)
     if status != 0:
         shutil.rmtree(folder, ignore_errors=True)
         last = output.strip().splitlines()[-1:] or ["no output"]

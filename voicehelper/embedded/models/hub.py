@@ -11,11 +11,11 @@ from huggingface_hub.utils._headers import build_hf_headers
 from voicehelper.embedded.models.errors import SourceFailed
 from voicehelper.embedded.models.job import Job
 from voicehelper.embedded.models.manifest import HubSource
-from voicehelper.embedded.models.partial import CHUNK
 
 PROBE_S = 4.0
 TIMEOUT = httpx.Timeout(30.0, connect=PROBE_S)
 ATTEMPTS = 4
+BACKOFF_S = 0.5
 
 
 class Hub:
@@ -49,9 +49,9 @@ class Hub:
             _refuse_other_content(client, url, job)
             job.note(f"from the hub, {source.repo}")
             for attempt in range(ATTEMPTS):
+                time.sleep(attempt * BACKOFF_S)
                 if _pass(client, url, job):
                     return
-                time.sleep(min(2**attempt * 0.5, 4))
         raise SourceFailed(f"the hub broke off {ATTEMPTS} times")
 
     def _probe(self) -> str | None:
@@ -89,7 +89,7 @@ def _pass(client: httpx.Client, url: str, job: Job) -> bool:
                 job.partial.rewind(0)
             elif response.status_code != httpx.codes.PARTIAL_CONTENT:
                 raise SourceFailed(f"the hub answers {response.status_code}")
-            for chunk in response.iter_bytes(CHUNK):
+            for chunk in response.iter_raw():
                 job.cancel.check()
                 job.partial.append(chunk)
                 job.report(job.partial.offset)

@@ -4,7 +4,9 @@ import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from voicehelper.config import process_environment
 from voicehelper.embedded.models.errors import Cancelled
 from voicehelper.embedded.models.manifest import ModelEntry
 from voicehelper.embedded.models.partial import PartialFile
@@ -31,12 +33,21 @@ class Cancel:
         if self._event.is_set():
             raise Cancelled
 
-    def run(self, command: list[str], on_line: Callable[[str], None]) -> tuple[int, str]:
-        """Run a command, handing on each line of its output; returns its exit status and the whole output."""
+    def run(self, command: list[str], on_line: Callable[[str], None], scratch: Path) -> tuple[int, str]:
+        """Run a command, handing on each line of its output; returns its exit status and the whole output.
+
+        Its temporary files go to `scratch`: the disk whose space was checked.
+        """
         self.check()
         lines: list[str] = []
         with subprocess.Popen(  # noqa: S603 - commands are built from the manifest, without a shell
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=process_environment() | {"TMPDIR": str(scratch)},
         ) as child:
             with self._lock:
                 self._children.add(child)

@@ -93,7 +93,7 @@ class _Assembly:
             if match := _RAW_PROGRESS.search(line):
                 self._count(index, self._length(index) * int(match[1]) // max(1, int(match[2])))
 
-        status, output = self.job.cancel.run(command, on_line)
+        status, output = self.job.cancel.run(command, on_line, scratch=folder)
         wheels = list(folder.glob("*.whl"))
         if status != 0 or len(wheels) != 1:
             raise SourceFailed(f"pip download {requirement}: {_last_error(output)}")

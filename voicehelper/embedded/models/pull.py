@@ -70,6 +70,7 @@ class Puller:
 
     def _under_lock(self, entry: ModelEntry, work: Callable[[ModelEntry], None]) -> None:
         """Do `work` unless another process did it meanwhile; wait for one that is at it."""
+        self.cancel.check()
         lock = self.store.lock(entry)
         self._acquire(lock, entry)
         try:

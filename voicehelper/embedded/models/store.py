@@ -99,7 +99,10 @@ class ModelStore:
     def remove(self, entry: ModelEntry) -> None:
         """Delete the content, so that the next pull fetches it anew."""
         content = self.content(entry)
-        shutil.rmtree(content) if entry.derived else content.unlink(missing_ok=True)
+        if entry.derived:
+            shutil.rmtree(content, ignore_errors=True)
+        else:
+            content.unlink(missing_ok=True)
 
 
 def write_sums(folder: Path) -> None:

@@ -5,7 +5,6 @@ The wheel's own `get_server()` is not used: as root it adds a system user and ch
 
 import importlib.metadata
 import importlib.util
-import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
+from voicehelper.config import process_environment
 from voicehelper.embedded.process import (
     Account,
     EngineError,
@@ -92,7 +92,7 @@ class EmbeddedPostgres:
             log=self.log,
             account=self.account,
             on_parent_death=self.stop_signal,
-            env={**(os.environ if env is None else env), "TZ": "UTC", "LC_ALL": "C"},
+            env={**(process_environment() if env is None else env), "TZ": "UTC", "LC_ALL": "C"},
             cwd=self.folder,
         )
 

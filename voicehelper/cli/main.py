@@ -1,0 +1,14 @@
+"""The `voicehelper` command."""
+
+import importlib
+
+import typer
+
+_COMMANDS = ("up", "down", "status", "logs", "ask", "index", "models", "supervise", "environment")
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="VoiceHelper: grounded, cited answers. 知识库问答助手。"
+)
+
+for _name in _COMMANDS:
+    importlib.import_module(f"voicehelper.cli.{_name}").register(app)

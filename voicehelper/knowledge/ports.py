@@ -138,6 +138,10 @@ class KeywordFeed(Protocol):
         """Where index `name` stands."""
         ...
 
+    async def register(self, name: str) -> None:
+        """Index `name` is being built: keep all changes from now on, and do not wait for it."""
+        ...
+
     async def changes(self, after: int, limit: int) -> list[KeywordChange]:
         """Changes with `seq > after` in order of commit."""
         ...

@@ -59,6 +59,17 @@ class PostgresKeywordFeed:
         assert row is not None
         return FollowerState(row["reported"], row["head"])
 
+    async def register(self, name: str) -> None:
+        """See `KeywordFeed`."""
+        async with connection(self._pool) as conn:
+            await conn.execute(
+                "INSERT INTO keyword_followers (name, applied_seq, seen_at)"
+                " VALUES ($1, 0, now() - make_interval(secs => $2)) ON CONFLICT (name)"
+                " DO UPDATE SET applied_seq = 0, seen_at = excluded.seen_at",
+                name,
+                ALIVE_S,
+            )
+
     async def changes(self, after: int, limit: int) -> list[KeywordChange]:
         """See `KeywordFeed`."""
         async with connection(self._pool) as conn:

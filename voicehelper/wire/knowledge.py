@@ -25,6 +25,7 @@ class BaseView(View):
     name: str
     description: str
     documents: int = Field(description="Documents in it, in any state")
+    chunks: int = Field(description="Passages that searchers see")
     created_at: datetime
 
 
@@ -48,5 +49,6 @@ class DocumentView(DocumentStatusView):
     size_bytes: int
     sha256: str
     page_count: int | None = None
+    live: bool = Field(description="Whether searchers see a version of it, perhaps an older one")
     created_at: datetime
     updated_at: datetime

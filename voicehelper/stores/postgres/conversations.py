@@ -12,7 +12,8 @@ from voicehelper.conversations.model import Conversation, Ending, Message, Owner
 from voicehelper.errors import ConversationBusy, NotFound, Unavailable
 from voicehelper.ids import new_id
 from voicehelper.rag.events import Citation, PastTurn
-from voicehelper.stores.postgres.outage import connected
+from voicehelper.stores.postgres.guard import connection as connected
+from voicehelper.stores.postgres.guard import transaction
 from voicehelper.stores.postgres.pool import Connection, Pool
 
 _CITATIONS = TypeAdapter(tuple[Citation, ...])
@@ -107,7 +108,7 @@ class PostgresConversations:
         self, owner: Owner, conversation_id: UUID, content: str, lease_s: float, history_turns: int
     ) -> Turn:
         """Store question and empty answer under the conversation's row lock."""
-        async with connected(self._pool) as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             await _fetch(connection, _LOCK, owner, conversation_id)
             await connection.execute(_EXPIRE + " AND conversation_id = $2", Unavailable.code, conversation_id)
             last = await connection.fetchrow(

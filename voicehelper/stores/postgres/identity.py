@@ -8,7 +8,8 @@ import asyncpg
 from voicehelper.errors import Conflict
 from voicehelper.identity.model import User
 from voicehelper.ids import new_id
-from voicehelper.stores.postgres.outage import connected
+from voicehelper.stores.postgres.guard import connection as connected
+from voicehelper.stores.postgres.guard import transaction
 from voicehelper.stores.postgres.pool import Pool
 
 _USERS = "SELECT u.id, u.tenant_id, u.email, u.password_hash, u.role, u.disabled FROM users u"
@@ -48,7 +49,7 @@ class PostgresUsers:
 
     async def create_admin(self, tenant: str, email: str, password_hash: str) -> User:
         """Create tenant and administrator. Raises `Conflict` when the address is taken."""
-        async with connected(self._pool) as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             await connection.execute(
                 "INSERT INTO tenants (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", new_id(), tenant
             )

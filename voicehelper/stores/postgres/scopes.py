@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from voicehelper.errors import NotFound
-from voicehelper.stores.postgres.outage import connected
+from voicehelper.stores.postgres.guard import connection as connected
 from voicehelper.stores.postgres.pool import Pool
 
 _ALL = "SELECT id FROM knowledge_bases WHERE tenant_id = $1 ORDER BY id"

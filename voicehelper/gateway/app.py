@@ -1,0 +1,50 @@
+"""Puts the application together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from voicehelper import __version__
+from voicehelper.errors import VoiceHelperError
+from voicehelper.gateway.middleware import Authentication, BodyLimit, Boundary, Deadlines, Edge
+from voicehelper.gateway.openapi import document_api
+from voicehelper.gateway.problems import handle
+from voicehelper.gateway.routes import API, operations
+from voicehelper.gateway.services import Services
+
+
+def create_app(services: Services) -> FastAPI:
+    """The whole HTTP interface over `services`; its lifespan starts and stops `services.conversations`."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await services.conversations.start()
+        try:
+            yield
+        finally:
+            await services.conversations.stop()
+
+    app = FastAPI(
+        title="VoiceHelper",
+        version=__version__,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+        docs_url="/docs",
+    )
+    app.state.services = services
+    for failure in (HTTPException, RequestValidationError, VoiceHelperError):
+        app.add_exception_handler(failure, handle)
+    # Each one added wraps those before it: Edge is outermost.
+    app.add_middleware(Deadlines, settings=services.http)
+    app.add_middleware(BodyLimit, settings=services.http)
+    app.add_middleware(Authentication, verifier=services.verifier)
+    app.add_middleware(Boundary)
+    app.add_middleware(Edge, settings=services.http)
+    app.include_router(operations.router)
+    app.include_router(API)
+    document_api(app)
+    return app

@@ -1,0 +1,76 @@
+"""Error texts for people, by code and language. English falls back to the error's own words."""
+
+from collections.abc import Iterable
+
+from voicehelper import errors
+
+ZH: dict[int, str] = {
+    errors.InvalidInput.code: "请求无效",
+    errors.InvalidId.code: "ID 格式不正确",
+    errors.MalformedBody.code: "请求体无法解析",
+    errors.EmptyFile.code: "文件为空",
+    errors.Unauthenticated.code: "请先登录",
+    errors.InvalidCredentials.code: "用户名或密码错误",
+    errors.TokenExpired.code: "登录已过期，请重新登录",
+    errors.Forbidden.code: "没有权限",
+    errors.NotFound.code: "未找到",
+    errors.MethodNotAllowed.code: "不支持该请求方法",
+    errors.Conflict.code: "与现有数据冲突",
+    errors.ConversationBusy.code: "上一个问题仍在回答中",
+    errors.PayloadTooLarge.code: "内容过大",
+    errors.UnsupportedType.code: "不支持的类型",
+    errors.UnprocessableDocument.code: "文档无法读取",
+    errors.RateLimited.code: "请求过于频繁，请稍后再试",
+    errors.Overloaded.code: "系统繁忙，请稍后再试",
+    errors.VoiceHelperError.code: "服务器内部错误",
+    errors.Unavailable.code: "服务暂时不可用，请稍后再试",
+    errors.ModelUnavailable.code: "模型暂时不可用，请稍后再试",
+    errors.DeadlineExceeded.code: "处理超时",
+}
+
+_BY_STATUS: dict[int, str] = {
+    400: "请求无效",
+    401: "请先登录",
+    403: "没有权限",
+    404: "未找到",
+    409: "与现有数据冲突",
+    429: "请求过于频繁，请稍后再试",
+    503: "服务暂时不可用，请稍后再试",
+}
+
+
+def text_of(error: errors.VoiceHelperError, locale: str) -> str:
+    """The message of `error` in the language of `locale`."""
+    if not locale.lower().startswith("zh"):
+        return error.message
+    return ZH.get(error.code) or _BY_STATUS.get(error.status) or ZH[errors.VoiceHelperError.code]
+
+
+def choose_locale(accept_language: str) -> str:
+    """`zh-CN` or `en` from an Accept-Language header; Chinese where the header wants neither."""
+    for tag in _preferred(accept_language):
+        if tag.startswith("zh"):
+            return "zh-CN"
+        if tag.startswith("en"):
+            return "en"
+    return "zh-CN"
+
+
+def _preferred(header: str) -> Iterable[str]:
+    ranked = []
+    for place, item in enumerate(header[:1000].lower().split(",")):
+        tag, _, parameter = item.partition(";")
+        weight = _quality(parameter)
+        if weight > 0:
+            ranked.append((-weight, place, tag.strip()))
+    return [tag for _, _, tag in sorted(ranked)]
+
+
+def _quality(parameter: str) -> float:
+    name, _, value = parameter.strip().partition("=")
+    if name.strip() != "q":
+        return 1.0
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,43 @@
+"""Default deny: what is not listed as open needs a token, before a byte of the body is read."""
+
+from dataclasses import replace
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from voicehelper.context import current_context, use_context
+from voicehelper.errors import Unauthenticated
+from voicehelper.identity import TokenVerifier
+
+OPEN = frozenset({"/api/v1/auth/login", "/health", "/ready", "/metrics", "/docs", "/openapi.json"})
+_GUARDED = ("/api/", "/v1/")
+
+
+class Authentication:
+    """Verifies the bearer token and puts who it speaks for into `scope["state"]["principal"]` and the context.
+
+    Outside `/api` and `/v1` lies no data: an unknown path there is simply not found.
+    """
+
+    def __init__(self, app: ASGIApp, verifier: TokenVerifier) -> None:
+        self._app = app
+        self._verifier = verifier
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. Raises `Unauthenticated`, `TokenExpired`."""
+        path = scope.get("path", "")
+        if scope["type"] == "lifespan" or path in OPEN or not path.startswith(_GUARDED):
+            await self._app(scope, receive, send)
+            return
+        principal = self._verifier.verify(_bearer(Headers(scope=scope)))
+        scope.setdefault("state", {})["principal"] = principal
+        context = replace(current_context(), tenant_id=str(principal.tenant_id), user_id=str(principal.user_id))
+        with use_context(context):
+            await self._app(scope, receive, send)
+
+
+def _bearer(headers: Headers) -> str:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated
+    return token.strip()

@@ -1,0 +1,80 @@
+"""Everything the gateway serves, built elsewhere and handed in."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from voicehelper.config import HttpSettings
+from voicehelper.conversations import ConversationService, KnowledgeScopes
+from voicehelper.identity import IdentityService, TokenVerifier
+from voicehelper.knowledge.model import Added, Document, KnowledgeBase, Page
+from voicehelper.retrieval.model import Retriever
+
+
+class Knowledge(Protocol):
+    """Knowledge bases and documents, as the routes see them. All raise `Unavailable`, and `NotFound` for another
+    tenant's ids."""
+
+    async def create_base(self, tenant_id: UUID, name: str, description: str = "") -> KnowledgeBase:
+        """Raises `Conflict` when the name is taken."""
+        ...
+
+    async def get_base(self, tenant_id: UUID, kb_id: UUID) -> KnowledgeBase:
+        """One base."""
+        ...
+
+    async def list_bases(self, tenant_id: UUID, cursor: str | None = None, limit: int = 50) -> Page[KnowledgeBase]:
+        """Newest first. Raises `InvalidInput` for a bad cursor."""
+        ...
+
+    async def delete_base(self, tenant_id: UUID, kb_id: UUID) -> None:
+        """With all its documents."""
+        ...
+
+    async def upload(
+        self, tenant_id: UUID, kb_id: UUID, name: str, content_type: str, data: AsyncIterator[bytes]
+    ) -> Added:
+        """Store the stream and queue it for indexing. Raises `EmptyFile`, `UnsupportedType`, `PayloadTooLarge`, and
+        whatever reading `data` raises (nothing is kept then)."""
+        ...
+
+    async def list_documents(
+        self, tenant_id: UUID, kb_id: UUID, cursor: str | None = None, limit: int = 50, status: str | None = None
+    ) -> Page[Document]:
+        """Newest first. Raises `InvalidInput` for a bad cursor."""
+        ...
+
+    async def get_document(self, tenant_id: UUID, document_id: UUID) -> Document:
+        """One document."""
+        ...
+
+    async def delete_document(self, tenant_id: UUID, document_id: UUID) -> None:
+        """Every trace of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One engine of `/ready`. `check` raises where the engine is away; what it returns is shown if it is a string.
+
+    Without a `required` engine the gateway is not ready; without another it is merely degraded.
+    """
+
+    name: str
+    check: Callable[[], Awaitable[object]]
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the gateway is made of. Its lifespan starts and stops `conversations`; who built the rest opens it."""
+
+    http: HttpSettings
+    identity: IdentityService
+    verifier: TokenVerifier
+    knowledge: Knowledge
+    scopes: KnowledgeScopes
+    conversations: ConversationService
+    retriever: Retriever
+    probes: tuple[Probe, ...] = ()

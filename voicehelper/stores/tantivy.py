@@ -8,7 +8,6 @@ import asyncio
 import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -16,6 +15,7 @@ import tantivy
 from tantivy import Occur, Query
 
 from voicehelper.errors import Unavailable
+from voicehelper.knowledge.model import KeywordChunk
 from voicehelper.ports.search import Hit, Scope
 from voicehelper.retrieval.analysis import Terms, analyse
 from voicehelper.telemetry import get_logger
@@ -40,16 +40,6 @@ class WriterBusy(Unavailable):
     """Another process writes to the index."""
 
     default_message = "The keyword index is being written by another process"
-
-
-@dataclass(frozen=True, slots=True)
-class KeywordChunk:
-    """What is searchable of a chunk. The document's name counts as a heading."""
-
-    chunk_id: UUID
-    heading: tuple[str, ...]
-    text: str
-    document_name: str
 
 
 class KeywordWriter:

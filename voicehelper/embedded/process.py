@@ -25,6 +25,12 @@ class EngineError(Unavailable):
     default_message = "An engine cannot be started"
 
 
+class EngineBroken(EngineError):
+    """It failed for good; waiting longer will not help."""
+
+    code = 50311
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """The user an engine runs as."""

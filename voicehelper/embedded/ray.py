@@ -19,7 +19,7 @@ import httpx
 from voicehelper.embedded.component import end_process
 from voicehelper.embedded.instance import Instance
 from voicehelper.embedded.policy import Limits
-from voicehelper.embedded.process import EngineError, spawn
+from voicehelper.embedded.process import EngineBroken, EngineError, spawn
 
 _OBJECT_STORE_BYTES = 256 * 2**20
 
@@ -153,8 +153,10 @@ class ServeApplication:
         listed = (await serve_api(self.instance).applications())["applications"]
         for name in (wanted["name"] for wanted in self.config["applications"]):
             state = listed.get(name, {"status": "NOT_STARTED", "message": ""})
+            if state["status"] == "DEPLOY_FAILED":
+                raise EngineBroken(f"The application cannot be deployed: {_last_line(state['message'])}")
             if state["status"] != "RUNNING":
-                raise EngineError(f"Serve says {state['status']}: {state.get('message', '')}".strip())
+                raise EngineError(f"Serve says {state['status']}: {_last_line(state['message'])}")
         try:
             async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
                 (await client.get(f"{self.instance.http_url}/-/healthz")).raise_for_status()
@@ -169,3 +171,8 @@ class ServeApplication:
 def serve_api(instance: Instance) -> ServeApi:
     """The REST interface of this instance's head."""
     return ServeApi(instance.dashboard_url, instance.secrets.ray_token)
+
+
+def _last_line(message: str) -> str:
+    lines = message.strip().splitlines()
+    return lines[-1] if lines else ""

@@ -21,7 +21,7 @@ from voicehelper.embedded.component import Component
 from voicehelper.embedded.instance import MARK
 from voicehelper.embedded.logs import bound
 from voicehelper.embedded.policy import Effect, Event, Failed, Healthy, Phase, State, Tick, Unhealthy, decide
-from voicehelper.embedded.process import kill_group, write_private
+from voicehelper.embedded.process import EngineBroken, kill_group, write_private
 from voicehelper.errors import VoiceHelperError
 from voicehelper.ports.clock import Clock
 from voicehelper.telemetry import get_logger
@@ -94,7 +94,7 @@ class Supervisor:
         if watch.starting is not None and watch.starting.done():
             events += self._started_or_failed(watch, watch.starting)
         elif watch.process is not None and watch.process.poll() is not None:
-            events.append(Failed(f"ended with status {watch.process.returncode}"))
+            events.append(Failed(_ending(watch.process.returncode)))
         elif self._carrier_lost(watch):
             events.append(Failed("what it runs on was restarted"))
         elif watch.checking is not None and watch.checking.done():
@@ -115,6 +115,8 @@ class Supervisor:
         slow = watch.state.phase is Phase.READY
         watch.next_check = self._clock.now() + (watch.component.check_every if slow else _TICK_S)
         error = task.exception()
+        if isinstance(error, EngineBroken):
+            return Failed(_one_line(error))
         if error is not None:
             return Unhealthy(_one_line(error))
         watch.version = task.result()
@@ -232,6 +234,10 @@ def _describe(watch: Watch) -> dict[str, object]:
         "failures": watch.state.failures,
         "reason": watch.state.reason,
     }
+
+
+def _ending(status: int) -> str:
+    return f"killed by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
 def _one_line(error: BaseException) -> str:

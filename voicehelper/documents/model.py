@@ -45,6 +45,36 @@ class ParsedDocument:
     title: str = ""
     page_count: int | None = None
 
+    @property
+    def text(self) -> str:
+        """The cleaned text that chunk offsets count in: the blocks joined by one newline."""
+        return "\n".join(block.text for block in self.blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class ParseLimits:
+    """What one document may cost.
+
+    Attributes:
+        timeout_s: wall and CPU seconds for one file.
+        memory_bytes: address space of the parser process.
+        max_text_chars: more cleaned text than this is refused.
+        max_unpacked_bytes: more than this inside a zip container is refused before unpacking.
+    """
+
+    timeout_s: float = 60.0
+    memory_bytes: int = 2**30
+    max_text_chars: int = 5_000_000
+    max_unpacked_bytes: int = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkLimits:
+    """Tokens of one chunk. Sections shorter than `min_tokens` are merged with their siblings; 0 keeps them apart."""
+
+    min_tokens: int = 300
+    max_tokens: int = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:

@@ -48,12 +48,15 @@ class LlamaEngine:
         # Unloading joins the engine's thread; left to the interpreter's teardown it may run too late and crash.
         self._unload = weakref.finalize(self, _drop, self.__dict__)
 
-    def complete(self, body: dict[str, Any], on_chunk: Callable[[str], bool]) -> None:
-        """Run a completion; `on_chunk` gets JSON strings and returns True to stop. Returns when the slot is free."""
+    def complete(self, body: str, on_chunk: Callable[[str], bool]) -> None:
+        """Run the completion that the JSON `body` asks for, in this thread, until its slot is free again.
+
+        `on_chunk` gets JSON strings and returns True to stop.
+        """
         server = self._server
         if server is None:
             raise ModelUnavailable("The model is unloaded")
-        server.handle_chat_completions(orjson.dumps(body).decode(), on_chunk)
+        server.handle_chat_completions(body, on_chunk)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, by the model's tokenizer. Raises `ModelUnavailable`."""

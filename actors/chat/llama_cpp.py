@@ -1,9 +1,10 @@
 """llama.cpp in this process as a `ChatModel`."""
 
 import asyncio
+import re
 import threading
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,12 +27,14 @@ from voicehelper.ports.chat import (
 
 # Progress reports give the engine's thread a chance to stop while the prompt is still being read.
 _STREAMED = {"stream": True, "stream_options": {"include_usage": True}, "cache_prompt": True, "return_progress": True}
+# The engine reads special tokens anywhere in the rendered prompt: text that spells one could open a turn of its own.
+_SPECIAL = re.compile(r"<\|(?=\w+\|>)")
 
 
 class Engine(Protocol):
     """What this class needs of `LlamaEngine`; tests give a fake one."""
 
-    def complete(self, body: dict[str, Any], on_chunk: Any) -> None:
+    def complete(self, body: str, on_chunk: Callable[[str], bool]) -> None:
         """Run one completion in the calling thread."""
         ...
 
@@ -87,8 +90,9 @@ class LlamaCppChat:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """See `ChatModel.stream`. Closing the generator stops the engine within one batch of its work."""
+        body = _encoded(request)
         await self._admission.acquire()
-        run = _Run(request_body(request) | _STREAMED, self._closing)
+        run = _Run(body, self._closing)
         self._start(run)
         meter = StreamMeter(self._info.model)
         finish: FinishReason | None = None
@@ -132,7 +136,7 @@ class LlamaCppChat:
 class _Run:
     """One completion: made on the event loop, called in a thread of the pool."""
 
-    def __init__(self, body: dict[str, Any], closing: threading.Event) -> None:
+    def __init__(self, body: str, closing: threading.Event) -> None:
         self.chunks: asyncio.Queue[str | None] = asyncio.Queue()
         self.stop = threading.Event()
         self._body = body
@@ -182,6 +186,16 @@ def _on_loop(loop: asyncio.AbstractEventLoop, call: Any, *args: Any) -> bool:
     except RuntimeError:  # the loop is closed: nobody is left to tell
         return False
     return True
+
+
+def _encoded(request: ChatRequest) -> str:
+    body = request_body(request) | _STREAMED
+    for message in body["messages"]:
+        message["content"] = _SPECIAL.sub("< |", message["content"])
+    try:
+        return orjson.dumps(body).decode()
+    except orjson.JSONEncodeError as error:
+        raise InvalidInput(f"The request is not JSON: {error}") from error
 
 
 def _checked(raw: str) -> str:

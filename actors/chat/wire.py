@@ -15,7 +15,7 @@ _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length", "content
 def request_body(request: ChatRequest) -> dict[str, Any]:
     """The JSON body of a completion (without the model's name and the wish to stream)."""
     body: dict[str, Any] = {
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "messages": [{"role": message.role, "content": _text(message.content)} for message in request.messages],
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
     }
@@ -25,6 +25,11 @@ def request_body(request: ChatRequest) -> dict[str, Any]:
         schema = {"name": "answer", "schema": request.json_schema, "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body
+
+
+def _text(content: str) -> str:
+    """`content` without lone surrogates, which JSON in UTF-8 cannot carry."""
+    return content.encode(errors="replace").decode()
 
 
 @dataclass(frozen=True, slots=True)

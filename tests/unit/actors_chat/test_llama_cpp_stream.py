@@ -45,9 +45,9 @@ class FakeEngine:
         self.bodies: list[dict[str, Any]] = []
         self.lock = threading.Lock()
 
-    def complete(self, body: dict[str, Any], on_chunk: Callable[[str], bool]) -> None:
+    def complete(self, body: str, on_chunk: Callable[[str], bool]) -> None:
         with self.lock:
-            self.bodies.append(body)
+            self.bodies.append(json.loads(body))
             self.running += 1
             self.most = max(self.most, self.running)
         try:
@@ -107,6 +107,16 @@ async def test_schema_reaches_the_engine() -> None:
     chat = chat_on(engine)
     [event async for event in chat.stream(ChatRequest(ASK.messages, json_schema={"type": "object"}))]
     assert engine.bodies[0]["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    await chat.close()
+
+
+async def test_text_cannot_spell_special_tokens_or_break_json() -> None:
+    engine = FakeEngine(FINISH)
+    chat = chat_on(engine)
+    [event async for event in chat.stream(ChatRequest((ChatMessage("user", "a<|im_end|>\ud800<|x"),)))]
+    assert engine.bodies[0]["messages"][0]["content"] == "a< |im_end|>?<|x"
+    with pytest.raises(InvalidInput):
+        await first(chat.stream(ChatRequest(ASK.messages, json_schema={"x": object()})))
     await chat.close()
 
 

@@ -1,6 +1,7 @@
 """The `voicehelper` command."""
 
 import importlib
+import importlib.util
 
 import typer
 
@@ -11,4 +12,8 @@ app = typer.Typer(
 )
 
 for _name in _COMMANDS:
-    importlib.import_module(f"voicehelper.cli.{_name}").register(app)
+    if importlib.util.find_spec(f"voicehelper.cli.{_name}") is not None:
+        importlib.import_module(f"voicehelper.cli.{_name}").register(app)
+
+if __name__ == "__main__":
+    app()

@@ -2,6 +2,7 @@
 own leaves out content controls and tracked insertions."""
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -35,7 +36,7 @@ def parse(data: bytes, limits: ParseLimits) -> ParsedDocument:
         blocks = BlockList(limits.max_text_chars)
         _Walker(blocks, Styles(document)).walk(document.element.body)
         return blocks.document(document.core_properties.title or "")
-    except (OpcError, XMLSyntaxError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+    except (OpcError, XMLSyntaxError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error) as error:
         raise failure(FailureReason.CORRUPT) from error
     except (
         KeyError,

@@ -73,7 +73,7 @@ class _Joiner:
         for line in lines:
             level = _heading_level(line, self._metrics)
             indented = line.left > left + 1.5 * self._metrics.size
-            full = before is not None and before.right >= right - 2.5 * self._metrics.size
+            full = before is not None and before.right + _first_word_width(line) >= right - line.size
             if self._text and level == self._level and self._runs_on(before, line, indented, full):
                 self._text = join_lines(self._text, line.text)
             else:
@@ -101,6 +101,13 @@ class _Joiner:
         if not 0 <= line.top - before.top <= _PARAGRAPH_GAP * self._metrics.leading:
             return False
         return full or (line.text[:1].islower() and not ended)
+
+
+def _first_word_width(line: Line) -> float:
+    """What the line before had no room for: one Chinese character, or a whole English word."""
+    word = line.text.split(maxsplit=1)[0]
+    latin = len(word) if word.isascii() else 0
+    return line.size if not latin else (line.right - line.left) * (latin + 1) / len(line.text)
 
 
 def _without_running_heads(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:

@@ -20,10 +20,11 @@ from voicehelper.embedded.ports import random_port
 from voicehelper.embedded.postgres import EmbeddedPostgres
 from voicehelper.embedded.process import EngineError, stop
 from voicehelper.ids import new_id
+from voicehelper.knowledge.model import KeywordChunk
 from voicehelper.ports.embedder import Embedder, EmbedKind, Vectors
 from voicehelper.stores.postgres.migrate import migrate
 from voicehelper.stores.postgres.pool import Pool, create_pool
-from voicehelper.stores.tantivy import KeywordChunk, KeywordWriter
+from voicehelper.stores.tantivy import KeywordWriter
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "eval"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "voicehelper-bench"

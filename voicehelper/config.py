@@ -74,7 +74,8 @@ class RetrievalSettings(Section):
 
     candidates: int = Field(20, description="Hits asked of each engine")
     top_k: int = Field(5, description="Passages handed on after fusion")
-    dense_weight: float = Field(0.5, ge=0, le=1, description="Share of the dense score in the fused score")
+    dense_weight: float = Field(0.55, ge=0, le=1, description="Share of the dense score in the fused score")
+    dense_temperature: float = Field(0.05, gt=0, description="Cosine distance that lowers the dense score e-fold")
     engine_timeout_s: float = Field(2.0, description="An engine slower than this is left out and named in `degraded`")
 
 

@@ -1,5 +1,6 @@
 """Fusing the scores of the engines into one: a policy is a pure function."""
 
+import math
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
@@ -10,22 +11,26 @@ FusionPolicy = Callable[[Scores | None, Scores | None], dict[UUID, float]]
 """(dense, keyword) to the fused score of every chunk that either knows, best first; None for an engine that is down."""
 
 
-def weighted(dense_weight: float) -> FusionPolicy:
-    """The convex combination `dense_weight` x cosine + (1 - `dense_weight`) x keyword coverage.
+def weighted(dense_weight: float, temperature: float) -> FusionPolicy:
+    """The convex combination `dense_weight` x closeness + (1 - `dense_weight`) x keyword coverage (docs/adr/0005).
 
-    Both scores are absolute, so nothing is normalised by the other candidates: a passage's score does not depend on
-    its rivals, and a query that no passage covers leaves the decision to the cosine by itself (docs/adr/0005).
+    Closeness is `exp((cosine - 1) / temperature)`: contrastive training makes differences near the top mean more than
+    the same differences further down. Both parts lie in 0..1 and neither is normalised by the other candidates, so a
+    passage's score does not depend on its rivals, and where little of the query is covered the vectors decide.
+
+    Args:
+        dense_weight: 0 to 1; has no effect on the order while an engine is down.
+        temperature: above 0; belongs to the embedding model.
     """
 
     def policy(dense: Scores | None, keyword: Scores | None) -> dict[UUID, float]:
+        near = {chunk: math.exp((min(score, 1.0) - 1) / temperature) for chunk, score in (dense or {}).items()}
         if dense is None or keyword is None:
-            return _sorted(dict(dense or keyword or {}))
-        floor = min(dense.values(), default=0.0)
-        chunks = dense.keys() | keyword.keys()
+            return _sorted(near or dict(keyword or {}))
         return _sorted(
             {
-                chunk: dense_weight * dense.get(chunk, floor) + (1 - dense_weight) * keyword.get(chunk, 0.0)
-                for chunk in chunks
+                chunk: dense_weight * near.get(chunk, 0.0) + (1 - dense_weight) * keyword.get(chunk, 0.0)
+                for chunk in near.keys() | keyword.keys()
             }
         )
 

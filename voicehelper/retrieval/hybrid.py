@@ -55,7 +55,7 @@ class HybridRetriever:
         self._keywords = keywords
         self._passages = passages
         self._settings = settings or RetrievalSettings()
-        self._fusion = fusion or weighted(self._settings.dense_weight)
+        self._fusion = fusion or weighted(self._settings.dense_weight, self._settings.dense_temperature)
         self._space: EmbedderInfo | None = None
 
     async def retrieve(self, scope: Scope, query: str, top_k: int | None = None) -> Retrieved:

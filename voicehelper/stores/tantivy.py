@@ -8,7 +8,7 @@ import asyncio
 import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from uuid import UUID
 
 import tantivy
@@ -25,8 +25,8 @@ log = get_logger(__name__)
 LAYOUT = "v1"
 """Subfolder of the index. Change it whenever the schema or the analysis changes: the follower then rebuilds."""
 
-FIELD_WEIGHTS = {"words": 1.0, "bigrams": 1.0, "chars": 1.0, "heading_words": 0.5, "heading_bigrams": 0.5}
-"""Share of each field's BM25 in the score (figures in docs/retrieval.md)."""
+FIELDS = ("words", "bigrams", "chars")
+"""Views of a text (`Terms`); their BM25 scores are added. docs/retrieval.md has the figures of other mixtures."""
 
 MAX_QUERY_TERMS = 128
 """Distinct terms used per field; the rest of an overlong query is ignored."""
@@ -104,8 +104,8 @@ class KeywordWriter:
 class TantivyKeywordIndex:
     """`KeywordIndex` on an index folder that this or another process writes; sees a commit with the next search.
 
-    A hit's score is the share of the best conceivable score for the query that the chunk reaches, 0 to 1: BM25 summed
-    over the fields, divided by what a chunk would get that holds every term of the query infinitely often.
+    A hit's score is the share of the query the chunk covers, 0 to 1: BM25 summed over the fields, divided by its limit
+    for a chunk that holds every term of the query again and again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -147,7 +147,7 @@ def _schema() -> tantivy.Schema:
     for name in _IDS:
         builder.add_text_field(name, stored=name == "chunk_id", tokenizer_name="raw", index_option="basic")
     builder.add_unsigned_field("applied_seq", stored=True)
-    for name in FIELD_WEIGHTS:
+    for name in FIELDS:
         builder.add_text_field(name, tokenizer_name="whitespace", index_option="freq")
     return builder.build()
 
@@ -186,31 +186,22 @@ def _read_applied_seq(index: tantivy.Index) -> int:
 
 
 def _document(tenant_id: UUID, kb_id: UUID, document_id: UUID, chunk: KeywordChunk) -> tantivy.Document:
-    body = analyse(chunk.text)
-    heading = analyse("\n".join((chunk.document_name, *chunk.heading)))
+    terms = analyse("\n".join((PurePath(chunk.document_name).stem, *chunk.heading, chunk.text)))
     return tantivy.Document(
         kind="chunk",
         chunk_id=chunk.chunk_id.hex,
         document_id=document_id.hex,
         tenant_id=tenant_id.hex,
         kb_id=kb_id.hex,
-        words=" ".join(body.words),
-        bigrams=" ".join(body.bigrams),
-        chars=" ".join(body.chars),
-        heading_words=" ".join(heading.words),
-        heading_bigrams=" ".join(heading.bigrams),
+        words=" ".join(terms.words),
+        bigrams=" ".join(terms.bigrams),
+        chars=" ".join(terms.chars),
     )
 
 
 def _query_terms(terms: Terms) -> dict[str, list[str]]:
     """Distinct terms by field, without empty fields."""
-    views = {
-        "words": terms.words,
-        "bigrams": terms.bigrams,
-        "chars": terms.chars,
-        "heading_words": terms.words,
-        "heading_bigrams": terms.bigrams,
-    }
+    views = {"words": terms.words, "bigrams": terms.bigrams, "chars": terms.chars}
     return {name: list(dict.fromkeys(view))[:MAX_QUERY_TERMS] for name, view in views.items() if view}
 
 
@@ -219,7 +210,11 @@ def _search(
 ) -> list[Hit]:
     searcher, schema = index.searcher(), index.schema
     scored = Query.boolean_query(
-        [(Occur.Should, _term(schema, name, term)) for name, group in terms.items() for term in group]
+        [
+            (Occur.Should, Query.term_query(schema, name, term, "freq"))
+            for name, group in terms.items()
+            for term in group
+        ]
     )
     best = _ceiling(searcher, terms)
     within = _filter(schema, scope)
@@ -240,16 +235,12 @@ def _filter(schema: tantivy.Schema, scope: Scope) -> list[tuple[Occur, Query]]:
     return [(Occur.Must, Query.const_score_query(query, 0.0)) for query in (tenant, bases)]
 
 
-def _term(schema: tantivy.Schema, name: str, term: str) -> Query:
-    return Query.boost_query(Query.term_query(schema, name, term, "freq"), FIELD_WEIGHTS[name])
-
-
 def _ceiling(searcher: tantivy.Searcher, terms: Mapping[str, Iterable[str]]) -> float:
-    """The limit of the query's BM25 in the body fields as term counts grow; headings come on top."""
-    count = searcher.num_docs
+    """The limit of the query's BM25 as term counts grow. Deleted chunks count until merged away, as in the engine."""
     idf_sum = 0.0
-    for name in ("words", "bigrams", "chars"):
-        for term in terms.get(name, ()):
+    for name, group in terms.items():
+        for term in group:
             frequency = searcher.doc_freq(name, term)
-            idf_sum += FIELD_WEIGHTS[name] * math.log(1 + (count - frequency + 0.5) / (frequency + 0.5))
+            count = max(searcher.num_docs, frequency)
+            idf_sum += math.log(1 + (count - frequency + 0.5) / (frequency + 0.5))
     return max(idf_sum * _K1_PLUS_1, 1e-9)

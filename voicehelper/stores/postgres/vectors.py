@@ -13,7 +13,7 @@ import asyncpg
 
 from voicehelper.ports.embedder import Vectors
 from voicehelper.ports.search import Hit, Scope
-from voicehelper.stores.postgres.outage import connected
+from voicehelper.stores.postgres import guard
 from voicehelper.stores.postgres.pool import Connection, Pool
 
 EXACT_UP_TO = 5_000
@@ -37,7 +37,7 @@ class PgVectorIndex:
         if not scope.kb_ids:
             return []
         arguments = (vector, scope.tenant_id, list(scope.kb_ids), k, list(also))
-        async with connected(self._pool) as connection:
+        async with guard.connection(self._pool) as connection:
             rows: list[asyncpg.Record] = []
             if await self._is_large(connection, scope):
                 async with connection.transaction(readonly=True):
@@ -70,7 +70,7 @@ async def ensure_vector_index(pool: Pool, model: str, dimensions: int) -> None:
     One process builds, others wait. The invalid remains of a build that was killed are replaced.
     """
     name = f"chunks_hnsw_{hashlib.sha256(model.encode()).hexdigest()[:12]}"
-    async with connected(pool) as connection:
+    async with guard.connection(pool) as connection:
         if await _index_is_valid(connection, name):
             return
         await connection.execute("SELECT pg_advisory_lock($1)", _BUILD_LOCK, timeout=None)

@@ -18,7 +18,7 @@ _FETCH = _PASSAGE + "AND c.id = ANY($3::uuid[])"
 _NEIGHBOURS = f"""{_PASSAGE}
 AND c.version_id = (SELECT version_id FROM chunks WHERE id = $3) AND c.id <> $3
 AND c.position BETWEEN $4 AND $5 ORDER BY c.position
-"""
+"""  # noqa: S608 - constants
 
 
 class PostgresPassages:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 import asyncpg
 
@@ -12,6 +13,7 @@ from voicehelper.stores.postgres.pool import Connection, Pool
 INDEX = "voicehelper_index"
 KEYWORD = "voicehelper_keyword"
 OUTBOX = "voicehelper_outbox"
+CHANNELS = (INDEX, KEYWORD, OUTBOX)
 
 
 async def notify(conn: Connection, channel: str) -> None:
@@ -45,13 +47,21 @@ class Wakeups:
 
     async def _listen(self) -> None:
         """Hold a connection and listen on every channel, until it is lost."""
-        lost = asyncio.Event()
         with suppress(Unavailable, asyncpg.PostgresError):
             async with connection(self._pool) as conn:
-                conn.add_termination_listener(lambda _conn: lost.set())
-                for channel in (INDEX, KEYWORD, OUTBOX):
-                    await conn.add_listener(channel, self._notified)
-                await lost.wait()
+                lost = asyncio.Event()
+                conn.add_termination_listener(partial(_set, lost))
+                try:
+                    for channel in CHANNELS:
+                        await conn.add_listener(channel, self._notified)
+                    await lost.wait()
+                finally:
+                    for channel in CHANNELS:
+                        await conn.remove_listener(channel, self._notified)
 
     def _notified(self, _connection: object, _pid: int, channel: str, _payload: object) -> None:
         self._events.setdefault(channel, asyncio.Event()).set()
+
+
+def _set(event: asyncio.Event, _connection: object) -> None:
+    event.set()

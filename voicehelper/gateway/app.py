@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 
 from voicehelper import __version__
@@ -36,6 +37,8 @@ def create_app(services: Services) -> FastAPI:
         docs_url="/docs",
     )
     app.state.services = services
+    app.include_router(operations.router)
+    app.include_router(API)
     for failure in (HTTPException, RequestValidationError, VoiceHelperError):
         app.add_exception_handler(failure, handle)
     # Each one added wraps those before it: Edge is outermost.
@@ -43,8 +46,11 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(BodyLimit, settings=services.http)
     app.add_middleware(Authentication, verifier=services.verifier)
     app.add_middleware(Boundary)
-    app.add_middleware(Edge, settings=services.http)
-    app.include_router(operations.router)
-    app.include_router(API)
+    app.add_middleware(Edge, settings=services.http, templates=_templates(app))
     document_api(app)
     return app
+
+
+def _templates(app: FastAPI) -> dict[object, str]:
+    """Path of each endpoint as routed: a route that was included knows only its own part of it."""
+    return {route.endpoint: route.path or "" for route in iter_route_contexts(app.routes)}

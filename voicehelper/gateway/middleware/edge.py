@@ -3,7 +3,9 @@
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,9 +50,11 @@ class Edge:
     """Sets `RequestContext` from the headers (W3C trace, language, deadline by class of route) and accounts for the
     request. Logs hold the route's template, never the path, query, body or headers."""
 
-    def __init__(self, app: ASGIApp, settings: HttpSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: HttpSettings, templates: Mapping[Any, str]) -> None:
+        """`templates` gives each endpoint's path with its parameters in braces."""
         self._app = app
         self._settings = settings
+        self._templates = templates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -91,7 +95,8 @@ class Edge:
             await self._app(scope, receive, watched)
         finally:
             metrics.REQUESTS_IN_FLIGHT.dec()
-            _account(scope, response, time.perf_counter() - started, request_id)
+            route = self._templates.get(scope.get("endpoint"), "unmatched")
+            _account(scope, route, response, time.perf_counter() - started, request_id)
 
 
 def _request_id(headers: Headers) -> str:
@@ -109,8 +114,7 @@ def _add_headers(headers: MutableHeaders, path: str, context: RequestContext, re
     headers.setdefault("cache-control", "no-store")
 
 
-def _account(scope: Scope, response: _Response, seconds: float, request_id: str) -> None:
-    route = getattr(scope.get("route"), "path", None) or "unmatched"
+def _account(scope: Scope, route: str, response: _Response, seconds: float, request_id: str) -> None:
     method = scope["method"] if class_of(scope["method"], "") is not RouteClass.UNKNOWN else "other"
     metrics.REQUESTS.labels(route, method, str(response.status)).inc()
     metrics.REQUEST_SECONDS.labels(route).observe(seconds)

@@ -1,0 +1,200 @@
+"""The whole gateway in this process: real PostgreSQL, fakes for models and objects."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from argon2 import PasswordHasher
+from cryptography.hazmat.primitives.asymmetric import rsa
+from fastapi import FastAPI
+
+from voicehelper.config import HttpSettings
+from voicehelper.conversations import ConversationService
+from voicehelper.gateway import Probe, Services, create_app
+from voicehelper.identity import IdentityService, Passwords, SigningKey, TokenIssuer, TokenVerifier, User
+from voicehelper.ids import new_id
+from voicehelper.knowledge.service import KnowledgeService
+from voicehelper.ports.clock import SystemClock
+from voicehelper.ports.objects import FakeObjectStore
+from voicehelper.ports.search import Passage, Scope
+from voicehelper.rag.port import FakeAnswerer
+from voicehelper.retrieval.model import Retrieved, ScoredPassage
+from voicehelper.stores.postgres.conversations import PostgresConversations
+from voicehelper.stores.postgres.identity import PostgresUsers
+from voicehelper.stores.postgres.index_queue import PostgresObjectTrash
+from voicehelper.stores.postgres.knowledge import PostgresKnowledge
+from voicehelper.stores.postgres.pool import Pool
+from voicehelper.stores.postgres.scopes import PostgresScopes
+
+PASSWORD = "correct horse 电池"
+KEY = SigningKey(rsa.generate_private_key(65537, 2048), "test-key")
+HTTP = HttpSettings(max_upload_bytes=200_000, max_body_bytes=50_000, request_timeout_s=10.0, answer_timeout_s=5.0)
+
+
+class FakeRetriever:
+    """Finds one passage anywhere; keeps the scopes it was asked for."""
+
+    def __init__(self) -> None:
+        self.scopes: list[Scope] = []
+
+    async def retrieve(self, scope: Scope, query: str, top_k: int | None = None) -> Retrieved:
+        self.scopes.append(scope)
+        passage = Passage(new_id(), new_id(), new_id(), "退款.md", 0, 1, ("退款",), 0, len(query), query)
+        return Retrieved((ScoredPassage(passage, 0.9, {"dense": 0.9, "fused": 0.9}),), ("keyword",), {"dense": 1.0})
+
+
+@dataclass
+class Harness:
+    """The application, what it is made of, and ways to call it."""
+
+    app: FastAPI
+    services: Services
+    answerer: FakeAnswerer
+    objects: FakeObjectStore
+    retriever: FakeRetriever
+    issuer: TokenIssuer
+    pool: Pool
+    admin: User
+    broken_probes: set[str]
+    http: httpx.AsyncClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.http = self.client(self.admin)
+
+    def client(self, user: User | None) -> httpx.AsyncClient:
+        """A client with a token of `user`, or with none."""
+        headers = {"Authorization": f"Bearer {self.issuer.issue(user).token}"} if user else {}
+        transport = httpx.ASGITransport(self.app)
+        return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers)
+
+    async def user(self, tenant: str, email: str, role: str = "admin") -> User:
+        """A new user, in a tenant that is made if need be."""
+        if role == "admin":
+            return await PostgresUsers(self.pool).create_admin(tenant, email, "x")
+        tenant_id = await self.pool.fetchval("SELECT id FROM tenants WHERE name = $1", tenant)
+        user = User(new_id(), tenant_id, email, "x", role)
+        await self.pool.execute(
+            "INSERT INTO users (id, tenant_id, email, password_hash, role) VALUES ($1, $2, $3, 'x', $4)",
+            user.id,
+            tenant_id,
+            email,
+            role,
+        )
+        return user
+
+    async def conversation(self) -> UUID:
+        """A new conversation of the administrator."""
+        response = await self.http.post("/api/v1/conversations", json={})
+        assert response.status_code == 201, response.text
+        return UUID(response.json()["id"])
+
+    async def base(self, name: str = "政策") -> UUID:
+        """A new knowledge base."""
+        response = await self.http.post("/api/v1/knowledge/bases", json={"name": name})
+        assert response.status_code == 201, response.text
+        return UUID(response.json()["id"])
+
+
+class LiveRequest:
+    """A request whose response can be watched while it comes, and whose client can leave."""
+
+    def __init__(self, app: FastAPI, path: str, body: dict[str, Any], headers: dict[str, str]) -> None:
+        self.status = 0
+        self.body = b""
+        self._left = asyncio.Event()
+        self._sent = False
+        self._news = asyncio.Event()
+        self._content = json.dumps(body).encode()
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": "POST",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "http",
+            "server": ("test", 80),
+            "client": ("127.0.0.1", 1),
+            "headers": [(b"content-type", b"application/json")]
+            + [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        }
+        self.task = asyncio.create_task(app(scope, self._receive, self._send))
+
+    async def _receive(self) -> dict[str, Any]:
+        if not self._sent:
+            self._sent = True
+            return {"type": "http.request", "body": self._content, "more_body": False}
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        self.body += message.get("body", b"")
+        self._news.set()
+
+    async def until(self, arrived: Callable[[str], bool]) -> None:
+        """Wait until the body so far satisfies `arrived`."""
+        while not arrived(self.body.decode()):
+            self._news.clear()
+            await asyncio.wait_for(self._news.wait(), 5)
+
+    def leave(self) -> None:
+        """Close the connection from the client's side."""
+        self._left.set()
+
+
+@pytest.fixture
+def live(harness: Harness) -> Callable[[UUID, str], LiveRequest]:
+    """Ask a question with server-sent events, watchable."""
+
+    def start(conversation: UUID, content: str, **body: Any) -> LiveRequest:
+        headers = {"authorization": harness.http.headers["authorization"], "accept": "text/event-stream"}
+        path = f"/api/v1/conversations/{conversation}/messages"
+        return LiveRequest(harness.app, path, {"content": content, **body}, headers)
+
+    return start
+
+
+@pytest.fixture
+async def harness(pool: Pool) -> AsyncIterator[Harness]:
+    """A fresh gateway with one administrator."""
+    clock = SystemClock()
+    users, passwords = PostgresUsers(pool), Passwords(PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1))
+    issuer = TokenIssuer(KEY, clock)
+    admin = await users.create_admin("default", "admin@example.com", await passwords.hash(PASSWORD))
+    answerer, objects, retriever, scopes = FakeAnswerer(), FakeObjectStore(), FakeRetriever(), PostgresScopes(pool)
+    broken: set[str] = set()
+
+    def probe(name: str, required: bool) -> Probe:
+        async def check() -> str:
+            if name in broken:
+                raise ConnectionError("secret-host:5432 refused")
+            return "fake"
+
+        return Probe(name, check, required)
+
+    services = Services(
+        http=HTTP,
+        identity=IdentityService(users, passwords, issuer, clock),
+        verifier=TokenVerifier(KEY, clock),
+        knowledge=KnowledgeService(PostgresKnowledge(pool), PostgresObjectTrash(pool), objects, HTTP.max_upload_bytes),
+        scopes=scopes,
+        conversations=ConversationService(
+            PostgresConversations(pool), answerer, scopes, clock, answer_timeout_s=HTTP.answer_timeout_s
+        ),
+        retriever=retriever,
+        probes=(probe("postgres", True), probe("chat", True), probe("redis", False)),
+    )
+    app = create_app(services)
+    async with app.router.lifespan_context(app):
+        made = Harness(app, services, answerer, objects, retriever, issuer, pool, admin, broken)
+        yield made
+        await made.http.aclose()

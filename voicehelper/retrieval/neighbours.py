@@ -14,18 +14,18 @@ def merge(passages: Iterable[ScoredPassage], limit: int) -> list[ScoredPassage]:
     """At most `limit` passages, in the order of their best chunk.
 
     `passages` are chunks, best first. Chunks next to each other in a document, under the same heading, are joined into
-    the better one's place; text of both is not repeated. A chunk whose text was already there is dropped. Chunks beyond
-    `limit` passages are still joined to a passage they continue only if they come before the limit is reached.
+    the better one's place; an overlap is kept once. A chunk with the heading and text of an earlier one is dropped.
     """
     merged: list[ScoredPassage] = []
-    seen: set[str] = set()
+    seen: set[tuple[tuple[str, ...], str]] = set()
     for chunk in passages:
-        if chunk.passage.text in seen:
+        content = (chunk.passage.heading, chunk.passage.text)
+        if content in seen:
             continue
         place = next((place for place, other in enumerate(merged) if _joinable(other, chunk.passage)), None)
         if place is None and len(merged) == limit:
             break
-        seen.add(chunk.passage.text)
+        seen.add(content)
         if place is None:
             merged.append(replace(chunk, chunk_ids=(chunk.passage.chunk_id,)))
         else:

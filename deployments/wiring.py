@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from deployments.remote import Handle, remote
 from voicehelper.config import Settings
-from voicehelper.errors import Unavailable
+from voicehelper.errors import Unavailable, VoiceHelperError
 from voicehelper.telemetry import get_logger
 
 T = TypeVar("T")
@@ -47,6 +47,7 @@ class Nodes:
         self._handles = handles
         self._made: dict[str, Any] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._attempts: set[asyncio.Task[None]] = set()
         self.resources = AsyncExitStack()
 
     async def get(self, node: Node[T]) -> T:
@@ -61,13 +62,28 @@ class Nodes:
             return await node.build(self)
         return remote(node.port, handle, unavailable=node.unavailable, constant=node.constant)
 
+    async def shared(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
+        """What `make` returned the first time: a pool or a client that several nodes of this process use."""
+        if name not in self._made:
+            self._made[name] = await make()
+        return cast(T, self._made[name])
+
     def is_remote(self, node: Node[Any]) -> bool:
         """Whether `node` lives in a deployment of its own."""
         return node.name in self._handles
 
+    def is_here(self, node: Node[Any]) -> bool:
+        """Whether `node` was built in this process."""
+        return node.name in self._made and not self.is_remote(node)
+
     def run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in the background until `close`; its end before that makes `check` raise."""
         self._tasks.append(asyncio.create_task(work, name=name))
+
+    def try_once(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the background; nothing depends on its success."""
+        self._attempts.add(task := asyncio.create_task(_logged(name, work), name=name))
+        task.add_done_callback(self._attempts.discard)
 
     def check(self) -> None:
         """Raises `Unavailable` when a background task has ended."""
@@ -78,14 +94,19 @@ class Nodes:
 
     async def close(self) -> None:
         """Stop background tasks, then close resources in reverse order of opening."""
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._attempts]
+        for task in tasks:
             task.cancel()
-        for name, end in zip(
-            [task.get_name() for task in self._tasks],
-            await asyncio.gather(*self._tasks, return_exceptions=True),
-            strict=True,
-        ):
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for task, end in zip(tasks, ends, strict=True):
             if isinstance(end, Exception):
-                _log.warning("task.failed_at_close", task=name, error=str(end))
+                _log.warning("task.failed", task=task.get_name(), error=str(end))
         self._tasks.clear()
         await self.resources.aclose()
+
+
+async def _logged(name: str, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except VoiceHelperError as error:
+        _log.warning("task.gave_up", task=name, error=error.message)

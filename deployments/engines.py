@@ -1,0 +1,157 @@
+"""Engines of one process, opened at first use and closed with it: PostgreSQL, the object store, the keyword index."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from deployments.wiring import Nodes
+from voicehelper.config import Settings
+from voicehelper.errors import Unavailable
+from voicehelper.ids import new_id
+from voicehelper.knowledge.follower import KeywordFollower
+from voicehelper.ports.events import EventBus
+from voicehelper.ports.objects import ObjectStore
+from voicehelper.stores.objects import build_objects
+from voicehelper.stores.postgres.keyword_feed import PostgresKeywordFeed
+from voicehelper.stores.postgres.migrate import migrate
+from voicehelper.stores.postgres.pool import Pool, create_pool
+from voicehelper.stores.postgres.wakeups import Wakeups
+from voicehelper.stores.redis_streams import RedisEventBus, connect_events
+from voicehelper.stores.tantivy import KeywordWriter
+from voicehelper.telemetry import get_logger
+
+T = TypeVar("T")
+_PATIENCE_S = 60.0
+_POOL_SIZE = 8
+_log = get_logger(__name__)
+
+
+async def database(nodes: Nodes) -> Pool:
+    """The process's pool on a schema that is up to date. Raises `Unavailable` when the server stays away."""
+
+    async def open_pool() -> Pool:
+        dsn = nodes.settings.postgres_dsn()
+        await migrate(dsn)
+        return await create_pool(dsn, max_size=_POOL_SIZE)
+
+    async def make() -> Pool:
+        pool = await _patiently(open_pool)
+        nodes.resources.push_async_callback(pool.close)
+        return pool
+
+    return await nodes.shared("database", make)
+
+
+async def wakeups(nodes: Nodes) -> Wakeups:
+    """Notifications from PostgreSQL, on one connection of the pool."""
+    pool = await database(nodes)
+
+    async def make() -> Wakeups:
+        listener = Wakeups(pool)
+        nodes.resources.push_async_callback(listener.close)
+        return listener
+
+    return await nodes.shared("wakeups", make)
+
+
+async def objects(nodes: Nodes) -> ObjectStore:
+    """Where files lie."""
+
+    async def make() -> ObjectStore:
+        store = build_objects(nodes.settings)
+        close = getattr(store, "close", None)  # files have nothing to close
+        if close is not None:
+            nodes.resources.push_async_callback(close)
+        return store
+
+    return await nodes.shared("objects", make)
+
+
+async def events(nodes: Nodes) -> EventBus:
+    """Where what happened is published; connects at first use."""
+
+    async def make() -> RedisEventBus:
+        bus = connect_events(nodes.settings.redis_dsn())
+        nodes.resources.push_async_callback(bus.close)
+        return bus
+
+    return await nodes.shared("events", make)
+
+
+async def keyword_follower(nodes: Nodes, patience_s: float = 0.0) -> KeywordFollower:
+    """What keeps this machine's keyword index in step with the database, while no other process of the machine does.
+
+    A follower with patience takes the index only after it lay free that long: it stands in for one without.
+    """
+    folder = keyword_folder(nodes.settings)
+    feed = PostgresKeywordFeed(await database(nodes), await wakeups(nodes))
+    return KeywordFollower(feed, PatientOpener(partial(KeywordWriter, folder), patience_s), index_name(folder))
+
+
+class PatientOpener:
+    """Opens the keyword index for writing, once it has been free for `patience_s` seconds."""
+
+    def __init__(
+        self, open_writer: Callable[[], KeywordWriter], patience_s: float, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._open = open_writer
+        self._patience_s = patience_s
+        self._now = now
+        self._free_since: float | None = None
+
+    def __call__(self) -> KeywordWriter:
+        """Raises `Unavailable` while another process writes, or might come back to."""
+        try:
+            writer = self._open()
+        except Unavailable:
+            self._free_since = None
+            raise
+        if self._free_since is None:
+            self._free_since = self._now()
+        if self._now() - self._free_since >= self._patience_s:
+            return writer
+        writer.close()
+        raise Unavailable("The keyword index is left to the indexer for a moment")
+
+
+def keyword_folder(settings: Settings) -> Path:
+    """Where this machine's keyword index lies."""
+    return settings.home / "keyword"
+
+
+def index_name(folder: Path) -> str:
+    """The index's name in the database: random, kept beside the index, the same for every process that calls."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "name"
+    draft = folder / f"name.{os.getpid()}.{new_id()}"
+    draft.write_text(f"keyword:{new_id()}")
+    try:
+        os.link(draft, path)  # atomic, and refused where the name exists
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return path.read_text()
+
+
+async def ping(pool: Pool) -> str:
+    """The server's version. Raises when it does not answer."""
+    async with pool.acquire() as connection:
+        return str(await connection.fetchval("SHOW server_version"))
+
+
+async def _patiently(make: Callable[[], Awaitable[T]]) -> T:
+    """A replica that starts while the database restarts waits for it, instead of counting as a failed start."""
+    deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+    while True:
+        try:
+            return await make()
+        except Unavailable as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            _log.warning("engine.awaited", error=error.message)
+        await asyncio.sleep(0.5)

@@ -1,0 +1,111 @@
+"""The nodes of the chain and what each is made of, in the order in which they need each other.
+
+Model libraries are loaded only in the process that builds the model, hence the imports within functions.
+"""
+
+from typing import Any, Protocol
+
+from deployments.engines import database, events, keyword_folder, keyword_follower, objects, wakeups
+from deployments.reader import IsolatedReader
+from deployments.wiring import Node, Nodes
+from voicehelper.documents.isolation import IsolatedParser
+from voicehelper.documents.pipeline import parse_limits
+from voicehelper.errors import ModelUnavailable
+from voicehelper.knowledge.housekeeping import Housekeeper, OutboxRelay
+from voicehelper.knowledge.worker import IndexWorker
+from voicehelper.ports.chat import ChatModel
+from voicehelper.ports.embedder import Embedder
+from voicehelper.rag.answerer import Answerer
+from voicehelper.rag.port import QuestionAnswerer
+from voicehelper.retrieval.hybrid import HybridRetriever
+from voicehelper.retrieval.model import Retriever
+from voicehelper.stores.postgres.index_queue import PostgresIndexQueue, PostgresObjectTrash
+from voicehelper.stores.postgres.outbox import PostgresOutbox
+from voicehelper.stores.postgres.passages import PostgresPassages
+from voicehelper.stores.postgres.vectors import PgVectorIndex
+from voicehelper.stores.tantivy import TantivyKeywordIndex
+
+_STAND_IN_AFTER_S = 15.0  # longer than an indexer takes to come back
+
+
+class Indexer(Protocol):
+    """Works on its own; nobody calls it."""
+
+
+async def _build_embedder(nodes: Nodes) -> Embedder:
+    from actors.embedder import build_embedder  # noqa: PLC0415
+
+    return build_embedder(nodes.settings)
+
+
+async def _build_chat(nodes: Nodes) -> ChatModel:
+    from actors.chat.registry import build_chat_model  # noqa: PLC0415
+
+    return build_chat_model(nodes.settings)
+
+
+async def _build_retrieval(nodes: Nodes) -> Retriever:
+    if not nodes.is_here(INDEXER):
+        # An indexer on this machine keeps its index; on a machine without one, this process does.
+        nodes.run("keyword follower", (await keyword_follower(nodes, _STAND_IN_AFTER_S)).run())
+    pool = await database(nodes)
+    return HybridRetriever(
+        await nodes.get(EMBEDDER),
+        PgVectorIndex(pool),
+        TantivyKeywordIndex(keyword_folder(nodes.settings)),
+        PostgresPassages(pool),
+        settings=nodes.settings.retrieval,
+    )
+
+
+async def _build_rag(nodes: Nodes) -> QuestionAnswerer:
+    answerer = Answerer(await nodes.get(RETRIEVAL), await nodes.get(CHAT), nodes.settings.rag)
+    nodes.try_once("prompt warm-up", answerer.warm_up(nodes.settings.chat.parallel))
+    return answerer
+
+
+async def _build_indexer(nodes: Nodes) -> Indexer:
+    pool, listener, store = await database(nodes), await wakeups(nodes), await objects(nodes)
+    settings, embedder = nodes.settings.indexing, await nodes.get(EMBEDDER)
+    queue, outbox, trash = PostgresIndexQueue(pool, listener), PostgresOutbox(pool, listener), PostgresObjectTrash(pool)
+    background = (
+        await keyword_follower(nodes),
+        OutboxRelay(outbox, await events(nodes)),
+        Housekeeper(queue=queue, trash=trash, objects=store, outbox=outbox, max_attempts=settings.max_attempts),
+    )
+    parser = await nodes.resources.enter_async_context(IsolatedParser(parse_limits(settings), settings.workers))
+    worker = IndexWorker(
+        queue=queue,
+        objects=store,
+        reader=IsolatedReader(parser, embedder, settings),
+        embedder=embedder,
+        settings=settings,
+        background=background,
+    )
+    nodes.run("indexer", worker.run())
+    return _Working()
+
+
+class _Working:
+    """The indexer, seen from outside: a background task that `Nodes.check` watches."""
+
+
+EMBEDDER: Node[Embedder] = Node(
+    "embedder",
+    Embedder,  # type: ignore[type-abstract]
+    _build_embedder,
+    unavailable=ModelUnavailable,
+    constant=frozenset({"describe"}),
+)
+CHAT: Node[ChatModel] = Node(
+    "chat",
+    ChatModel,  # type: ignore[type-abstract]
+    _build_chat,
+    unavailable=ModelUnavailable,
+    constant=frozenset({"describe"}),
+)
+RETRIEVAL: Node[Retriever] = Node("retrieval", Retriever, _build_retrieval)  # type: ignore[type-abstract]
+RAG: Node[QuestionAnswerer] = Node("rag", QuestionAnswerer, _build_rag)  # type: ignore[type-abstract]
+INDEXER: Node[Indexer] = Node("indexer", Indexer, _build_indexer)  # type: ignore[type-abstract]
+
+NODES: tuple[Node[Any], ...] = (EMBEDDER, CHAT, RETRIEVAL, RAG, INDEXER)

@@ -1,0 +1,74 @@
+"""What the gateway serves, made of the nodes it can reach and of this process's engines."""
+
+from typing import Any
+
+from deployments.engines import database, objects, ping
+from deployments.nodes import CHAT, EMBEDDER, INDEXER, RAG, RETRIEVAL
+from deployments.wiring import Node, Nodes
+from voicehelper.conversations import ConversationService
+from voicehelper.gateway import Probe, Services
+from voicehelper.identity import IdentityService, Passwords, TokenIssuer, TokenVerifier, ensure_admin, load_signing_key
+from voicehelper.knowledge.service import KnowledgeService
+from voicehelper.ports.clock import SystemClock
+from voicehelper.stores.postgres.conversations import PostgresConversations
+from voicehelper.stores.postgres.identity import PostgresUsers
+from voicehelper.stores.postgres.index_queue import PostgresObjectTrash
+from voicehelper.stores.postgres.knowledge import PostgresKnowledge
+from voicehelper.stores.postgres.pool import Pool
+from voicehelper.stores.postgres.scopes import PostgresScopes
+
+
+async def gateway_services(nodes: Nodes) -> Services:
+    """Everything behind the HTTP interface. Makes the first administrator where there is none.
+
+    Raises `Unavailable` when the database stays away.
+    """
+    settings, clock = nodes.settings, SystemClock()
+    pool = await database(nodes)
+    key = load_signing_key(settings)
+    if not nodes.is_remote(INDEXER):
+        await nodes.get(INDEXER)
+    return Services(
+        http=settings.http,
+        identity=await _identity(nodes, pool),
+        verifier=TokenVerifier(key, clock, settings.identity.issuer),
+        knowledge=KnowledgeService(
+            PostgresKnowledge(pool), PostgresObjectTrash(pool), await objects(nodes), settings.http.max_upload_bytes
+        ),
+        scopes=PostgresScopes(pool),
+        conversations=ConversationService(
+            PostgresConversations(pool),
+            await nodes.get(RAG),
+            PostgresScopes(pool),
+            clock,
+            history_turns=settings.rag.history_turns,
+            answer_timeout_s=settings.http.answer_timeout_s,
+        ),
+        retriever=await nodes.get(RETRIEVAL),
+        probes=await _probes(nodes, pool),
+    )
+
+
+async def _identity(nodes: Nodes, pool: Pool) -> IdentityService:
+    settings, clock, users, passwords = nodes.settings, SystemClock(), PostgresUsers(pool), Passwords()
+    await ensure_admin(users, passwords, settings.home / "keys" / "admin.json")
+    issuer = TokenIssuer(load_signing_key(settings), clock, settings.identity.issuer, settings.identity.access_token_s)
+    return IdentityService(users, passwords, issuer, clock)
+
+
+async def _probes(nodes: Nodes, pool: Pool) -> tuple[Probe, ...]:
+    """What `/ready` asks. Without a model or the object store the rest still works: answers say what is missing."""
+    store = await objects(nodes)
+    probes = [Probe("postgres", lambda: ping(pool)), Probe("objects", store.ping, required=False)]
+    if _reachable(nodes, EMBEDDER):
+        embedder = await nodes.get(EMBEDDER)
+        probes.append(Probe("embedder", lambda: embedder.count_tokens(["?"]), required=False))
+    if _reachable(nodes, CHAT):
+        chat = await nodes.get(CHAT)
+        probes.append(Probe("chat", lambda: chat.count_tokens(["?"]), required=False))
+    return tuple(probes)
+
+
+def _reachable(nodes: Nodes, node: Node[Any]) -> bool:
+    """A model that lives inside another node is that node's affair; asking for it here would load it once more."""
+    return nodes.is_remote(node) or nodes.is_here(node)

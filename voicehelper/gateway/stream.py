@@ -14,7 +14,6 @@ from starlette.types import Receive, Scope, Send
 T = TypeVar("T")
 R = TypeVar("R")
 
-KEEP_ALIVE_S = 10.0
 _AHEAD = 64  # events produced before the client took them; then the model waits
 _COMMENT = format_sse_event(comment="keep-alive")
 
@@ -77,6 +76,7 @@ class EventStream(Response):
     """
 
     media_type = "text/event-stream"
+    keep_alive_s = 10.0
 
     def __init__(
         self,
@@ -84,7 +84,6 @@ class EventStream(Response):
         pump: Pump[Any],
         encode: Callable[[Any], list[tuple[str, str]]],
         encode_error: Callable[[Exception], tuple[str, str]],
-        keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
@@ -92,7 +91,6 @@ class EventStream(Response):
         self._pump = pump
         self._encode = encode
         self._encode_error = encode_error
-        self._keep_alive_s = keep_alive_s
         self._count = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +109,7 @@ class EventStream(Response):
             if isinstance(item, Exception):
                 break
             try:
-                item = await self._pump.next(self._keep_alive_s)
+                item = await self._pump.next(self.keep_alive_s)
             except Exception as error:  # noqa: BLE001 - becomes the stream's last event
                 item = error
         await send({"type": "http.response.body", "body": b"", "more_body": False})

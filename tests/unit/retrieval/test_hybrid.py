@@ -28,10 +28,12 @@ class FakeEngine:
         self.scores = {chunk_id(number): score for number, score in scores.items()}
         self.error, self.delay = error, delay
         self.asked: list[tuple[int, tuple[UUID, ...]]] = []
+        self.started = asyncio.Event()
         self.cancelled = False
 
     async def answer(self, k: int, also: Sequence[UUID]) -> list[Hit]:
         self.asked.append((k, tuple(also)))
+        self.started.set()
         try:
             await asyncio.sleep(self.delay)
         except asyncio.CancelledError:
@@ -198,9 +200,7 @@ async def test_the_requests_deadline_ends_the_search() -> None:
 async def test_cancelling_the_search_cancels_the_engines() -> None:
     dense, keyword = FakeVectorIndex({1: 0.9}, delay=5), FakeKeywordIndex({1: 0.9})
     task = asyncio.create_task(retriever(dense, keyword).retrieve(SCOPE, "退款"))
-    while not dense.asked:
-        await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await dense.started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

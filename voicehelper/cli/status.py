@@ -13,6 +13,7 @@ from voicehelper.config import Settings
 from voicehelper.embedded.status import Report, Row, report
 
 _COLOURS = {"ready": "green", "healthy": "green", "running": "green", "present": "green", "backoff": "red"}
+_WIDTH = 150  # narrower, columns would be cut; the terminal wraps better
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +27,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For programs")]
     if as_json:
         typer.echo(json.dumps(found.as_dict(), ensure_ascii=False, indent=2))
     else:
-        _show(found, Console(soft_wrap=True))
+        console = Console()
+        _show(found, console if console.width >= _WIDTH else Console(width=_WIDTH))
     if not found.running:
         raise typer.Exit(3)
 

@@ -157,6 +157,7 @@ def choose_ports(settings: Settings, remembered: Ports | None, free: Callable[[i
     An HTTP port that the user set is kept or refused, never moved.
     """
     wanted = remembered or Ports()
+    remembered_ones = set(asdict(wanted).values())
     taken: set[int] = set()
     chosen: dict[str, int] = {}
     for field in fields(Ports):
@@ -165,7 +166,8 @@ def choose_ports(settings: Settings, remembered: Ports | None, free: Callable[[i
             if not free(port):
                 raise EngineError(f"Port {port} is taken by another program; set VOICEHELPER_HTTP__PORT to a free one")
         else:
-            port = choose_port(getattr(wanted, field.name), taken, free)
+            preferred: int = getattr(wanted, field.name)
+            port = choose_port(preferred, taken | (remembered_ones - {preferred}), free)
         chosen[field.name] = port
         taken.add(port)
     return Ports(**chosen)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from voicehelper.embedded.policy import Limits
 from voicehelper.embedded.process import EngineBroken, EngineError, spawn
 
 _OBJECT_STORE_BYTES = 256 * 2**20
+_GRACE_S = 8.0
 
 
 class ServeApi:
@@ -42,6 +44,10 @@ class ServeApi:
     async def deploy(self, config: Mapping[str, Any], timeout: float = 60.0) -> None:
         """Declare the wanted applications; returns when Serve has accepted them, not when they run."""
         await self._request("PUT", "/api/serve/applications/", timeout, json=dict(config))
+
+    async def withdraw(self, timeout: float) -> None:
+        """Shut Serve down; returns when its replicas have ended."""
+        await self._request("DELETE", "/api/serve/applications/", timeout)
 
     async def _request(self, method: str, path: str, timeout: float, **arguments: Any) -> dict[str, Any]:
         try:
@@ -116,6 +122,7 @@ class RayHead:
 
 _RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # there is no other node to move replicas to
     "RAY_ROTATION_MAX_BYTES": str(10 * 2**20),
     "RAY_ROTATION_BACKUP_COUNT": "2",
     "RAY_SERVE_LOG_TO_STDERR": "0",
@@ -154,7 +161,7 @@ class ServeApplication:
         for name in (wanted["name"] for wanted in self.config["applications"]):
             state = listed.get(name, {"status": "NOT_STARTED", "message": ""})
             if state["status"] == "DEPLOY_FAILED":
-                raise EngineBroken(f"The application cannot be deployed: {_last_line(state['message'])}")
+                raise EngineBroken(f"The application cannot be deployed: {why_failed(state)}")
             if state["status"] != "RUNNING":
                 raise EngineError(f"Serve says {state['status']}: {_last_line(state['message'])}")
         try:
@@ -165,7 +172,9 @@ class ServeApplication:
         return importlib.metadata.version("voicehelper")
 
     async def stop(self, process: subprocess.Popen[bytes] | None) -> None:
-        """Ends with the head."""
+        """Let replicas finish what they are doing, for a short while; what remains ends with the head."""
+        with suppress(EngineError):
+            await serve_api(self.instance).withdraw(_GRACE_S)
 
 
 def serve_api(instance: Instance) -> ServeApi:
@@ -173,6 +182,14 @@ def serve_api(instance: Instance) -> ServeApi:
     return ServeApi(instance.dashboard_url, instance.secrets.ray_token)
 
 
+def why_failed(application: Mapping[str, Any]) -> str:
+    """One line from Serve's account of an application: the first failing deployment's error, else its own."""
+    for name, deployment in application.get("deployments", {}).items():
+        if deployment["status"] != "HEALTHY" and deployment.get("message"):
+            return f"{name}: {_last_line(deployment['message'])}"
+    return _last_line(application.get("message", ""))
+
+
 def _last_line(message: str) -> str:
-    lines = message.strip().splitlines()
-    return lines[-1] if lines else ""
+    lines = [line for line in message.strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""

@@ -95,7 +95,7 @@ class IndexQueue(Protocol):
     """Versions to index, leased one by one."""
 
     async def claim(self, owner: str, lease_s: float, max_attempts: int) -> Claim | None:
-        """Lease the next version: pending, or of a worker that fell silent."""
+        """Lease the next version: pending, or of another worker that fell silent."""
         ...
 
     async def take(self, version_id: UUID, owner: str, lease_s: float) -> Claim | None:

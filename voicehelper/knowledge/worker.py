@@ -106,7 +106,7 @@ class IndexWorker:
                 await self._room()
                 work = await self._claim()
                 if work is None:
-                    await self._queue.wait(POLL_S)
+                    await until_available("queue", lambda: self._queue.wait(POLL_S), self._clock)
                     continue
                 if work.claim.attempts > 1:
                     # It may have killed its last worker: nothing else is at risk while it is tried again.

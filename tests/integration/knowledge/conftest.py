@@ -175,13 +175,12 @@ async def running(*workers: Any) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(worker.run()) for worker in workers]
     try:
         yield
-        for task in tasks:
-            if task.done():
-                task.result()
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
 
 
 async def make_tenant(pool: Pool) -> UUID:

@@ -14,7 +14,7 @@ from voicehelper.stores.postgres.outbox import add_events
 from voicehelper.stores.postgres.pool import Connection, Pool
 from voicehelper.stores.postgres.wakeups import INDEX, Wakeups
 
-# Versions that already cost a worker its life come last.
+# Versions that already cost a worker its life come last. A worker that was late to renew does not take its own twice.
 _CLAIM = """
 UPDATE document_versions v
 SET status = 'processing', lease_owner = $1, lease_until = now() + make_interval(secs => $2), attempts = attempts + 1
@@ -22,7 +22,7 @@ FROM documents d
 WHERE d.id = v.document_id AND v.id = (
     SELECT id FROM document_versions
     WHERE status IN ('pending', 'processing') AND keyword_seq IS NULL AND attempts < $3
-      AND (status = 'pending' OR lease_until < now())
+      AND (status = 'pending' OR lease_until < now() AND lease_owner <> $1)
     ORDER BY attempts, created_at LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING v.id, v.document_id, v.tenant_id, v.kb_id, d.name, v.content_type, v.object_key, v.attempts

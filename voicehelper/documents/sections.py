@@ -78,6 +78,8 @@ def may_join(first: Section, section: Section) -> bool:
     if first.standalone or section.standalone:
         return False
     scope = first.path[:-1] or first.path
+    if not scope:
+        return not section.path
     return section.path[: len(scope)] == scope
 
 

@@ -21,6 +21,7 @@ _DIGITS = re.compile(r"\d+")
 _ENDS = tuple("。！？；…!?;：:”」』")
 _HEADING_COLUMNS = 80
 _LARGER = 1.12  # of the body's type size
+_SMALLER = 0.9
 _PARAGRAPH_GAP = 1.6  # of the usual distance between lines
 
 
@@ -111,15 +112,21 @@ def _first_word_width(line: Line) -> float:
 
 
 def _without_running_heads(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
+    """Without lines at top or bottom that repeat on most pages, page numbers, and small print above the first heading."""
     seen = Counter(key for page in pages for key in {_key(line) for line in page if _in_margin(line)})
     needed = max(2, round(0.6 * len(pages)))
-    return [[line for line in page if not _is_running_head(line, seen, needed)] for page in pages]
+    body = _measure(pages).size
+    return [
+        [line for index, line in enumerate(page) if not _is_running_head(line, seen[_key(line)] >= needed, index, body)]
+        for page in pages
+    ]
 
 
-def _is_running_head(line: Line, seen: Counter[str], needed: int) -> bool:
+def _is_running_head(line: Line, repeats: bool, index: int, body: float) -> bool:
     if not _in_margin(line):
         return False
-    return bool(_PAGE_NUMBER.fullmatch(clean_line(line.text))) or seen[_key(line)] >= needed
+    small_at_top = index == 0 and line.depth < _MARGIN_ZONE and line.size < _SMALLER * body
+    return repeats or small_at_top or bool(_PAGE_NUMBER.fullmatch(clean_line(line.text)))
 
 
 def _in_margin(line: Line) -> bool:

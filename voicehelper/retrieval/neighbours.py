@@ -14,17 +14,18 @@ def merge(passages: Iterable[ScoredPassage], limit: int) -> list[ScoredPassage]:
     """At most `limit` passages, in the order of their best chunk.
 
     `passages` are chunks, best first. Chunks next to each other in a document, under the same heading, are joined into
-    the better one's place; an overlap is kept once. A chunk with the heading and text of an earlier one is dropped.
+    the better one's place; an overlap is kept once. A chunk with the heading and text of an earlier one is dropped. Once there are `limit` passages, the
+    chunks that rank lower are left alone: a weak neighbour must not ride along.
     """
     merged: list[ScoredPassage] = []
     seen: set[tuple[tuple[str, ...], str]] = set()
     for chunk in passages:
+        if len(merged) == limit:
+            break
         content = (chunk.passage.heading, chunk.passage.text)
         if content in seen:
             continue
         place = next((place for place, other in enumerate(merged) if _joinable(other, chunk.passage)), None)
-        if place is None and len(merged) == limit:
-            break
         seen.add(content)
         if place is None:
             merged.append(replace(chunk, chunk_ids=(chunk.passage.chunk_id,)))

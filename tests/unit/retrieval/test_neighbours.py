@@ -54,6 +54,10 @@ def test_the_limit_counts_passages_not_chunks() -> None:
     assert [passage.chunk_ids for passage in found] == [(UUID(int=102), UUID(int=103)), (UUID(int=110),)]
 
 
+def test_a_neighbour_that_ranks_below_the_limit_does_not_ride_along() -> None:
+    assert [passage.chunk_ids for passage in merge([chunk(1), chunk(2)], 1)] == [(UUID(int=102),)]
+
+
 def test_a_long_section_is_cut() -> None:
     found = merge([chunk(position) for position in range(MAX_JOINED + 1)], 5)
     assert [len(passage.chunk_ids) for passage in found] == [MAX_JOINED, 1]

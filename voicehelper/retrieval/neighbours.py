@@ -14,8 +14,8 @@ def merge(passages: Iterable[ScoredPassage], limit: int) -> list[ScoredPassage]:
     """At most `limit` passages, in the order of their best chunk.
 
     `passages` are chunks, best first. Chunks next to each other in a document, under the same heading, are joined into
-    the better one's place; an overlap is kept once. A chunk with the heading and text of an earlier one is dropped. Once there are `limit` passages, the
-    chunks that rank lower are left alone: a weak neighbour must not ride along.
+    the better one's place; an overlap is kept once. A chunk with the heading and text of an earlier one is dropped.
+    Once there are `limit` passages, the chunks that rank lower are left alone: a weak neighbour must not ride along.
     """
     merged: list[ScoredPassage] = []
     seen: set[tuple[tuple[str, ...], str]] = set()

@@ -130,13 +130,16 @@ def platform(home: Path, cache: Path) -> Iterator[Platform]:
     settings = Settings(home=home, cache=cache, postgres_url=None, redis_url=None)
     instance = set_up(settings)
     parts = components(settings, instance, migrate)
+    instance.metrics.mkdir(exist_ok=True)
     running: list[tuple[Component, Any]] = []
     try:
-        for part in parts:
-            if part.name == "application":
-                continue
-            running.append((part, asyncio.run(part.start())))
-            _until_ready(part)
+        by_name = {part.name: part for part in parts}
+        for name in ("ray", "postgres", "valkey"):
+            running.append((by_name[name], asyncio.run(by_name[name].start())))
+        _until_ready(by_name["postgres"])
+        asyncio.run(by_name["schema"].start())
+        for name in ("valkey", "ray"):
+            _until_ready(by_name[name])
         yield Platform(settings, instance)
     finally:
         for part, process in reversed(running):

@@ -67,7 +67,7 @@ async def report(settings: Settings) -> Report:
         return Report(False, home, "", "", model_rows(settings))
     serve = await _serve_details(instance)
     replicas = {r["pid"] for _, _, r in _replicas(serve) if r.get("pid")}
-    rows = [Row("engine", "supervisor", "ready", pid=owner.pid, memory=memory_of(owner.pid))]
+    rows = [Row("engine", "supervisor", "ready", pid=owner.pid, memory=own_memory(owner.pid))]
     rows += [_component_row(record, replicas) for record in component_records(instance)]
     rows += deployment_rows(serve)
     rows += model_rows(settings)
@@ -102,6 +102,14 @@ def memory_of(pid: int, besides: frozenset[int] | set[int] = frozenset()) -> int
     except psutil.NoSuchProcess:
         return 0
     return sum(_own_memory(p) for p in family if p.pid not in besides)
+
+
+def own_memory(pid: int) -> int:
+    """Bytes of main memory of one process."""
+    try:
+        return _own_memory(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _own_memory(process: psutil.Process) -> int:

@@ -63,9 +63,10 @@ class TokenVerifier:
         except (TypeError, ValueError, AttributeError) as error:
             raise Unauthenticated from error
         now = self._clock.now()
-        if issued > now + _LEEWAY_S:
+        # Written so that a NaN is refused too.
+        if not issued <= now + _LEEWAY_S:
             raise Unauthenticated
-        if expires + _LEEWAY_S <= now:
+        if not now < expires + _LEEWAY_S:
             raise TokenExpired
         return principal
 

@@ -245,8 +245,9 @@ async def test_leaving_a_json_answer_stops_the_model(harness: Any) -> None:
     path = f"/api/v1/conversations/{conversation}/messages"
     scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b"", "root_path": ""}
     task = asyncio.create_task(harness.app(scope, receive, send))
-    while not harness.answerer.questions:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        while not harness.answerer.questions:  # noqa: ASYNC110 - the fake has no event to wait for
+            await asyncio.sleep(0.01)
     left.set()
     await asyncio.wait_for(task, 1.0)
     assert harness.answerer.stopped == 1

@@ -162,12 +162,11 @@ async def test_the_file_flows_through_without_being_held(harness: Any) -> None:
 
 async def test_a_client_that_leaves_midway_leaves_nothing(harness: Any) -> None:
     kb = await harness.base()
-    received = iter(
-        [
-            {"type": "http.request", "body": part(data=b"x" * 1000)[:500], "more_body": True},
-            {"type": "http.disconnect"},
-        ]
-    )
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": part(data=b"x" * 1000)[:500], "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    received = iter(messages)
 
     async def receive() -> dict[str, Any]:
         return next(received)

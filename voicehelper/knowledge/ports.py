@@ -21,6 +21,7 @@ from voicehelper.knowledge.model import (
     Page,
     ReadDocument,
 )
+from voicehelper.ports.embedder import EmbedderInfo
 from voicehelper.ports.events import Event
 
 
@@ -93,6 +94,10 @@ class ObjectTrash(Protocol):
 
 class IndexQueue(Protocol):
     """Versions to index, leased one by one."""
+
+    async def prepare(self, info: EmbedderInfo) -> None:
+        """Build what searching this vector space needs, if it is not there; may take minutes, hinders nobody."""
+        ...
 
     async def claim(self, owner: str, lease_s: float, max_attempts: int) -> Claim | None:
         """Lease the next version: pending, or of another worker that fell silent."""

@@ -166,6 +166,7 @@ class IndexWorker:
     async def _embedding(self, group: asyncio.TaskGroup) -> None:
         """Embed batch after batch from the documents that are ready, and store each when its last chunk is done."""
         info = await until_available("embedder", self._embedder.describe, self._clock)
+        group.create_task(self._prepare(info))
         slots: deque[tuple[_Work, Chunk]] = deque()
         while True:
             if not slots:
@@ -180,30 +181,37 @@ class IndexWorker:
             for work in {work for work, _ in batch if work.dropped}:
                 await self._close(work)
 
+    async def _prepare(self, info: EmbedderInfo) -> None:
+        await until_available("vector index", lambda: self._queue.prepare(info), self._clock)
+
     async def _embed(self, batch: list[tuple[_Work, Chunk]]) -> list[_Work]:
         """Add vectors to the documents of `batch`; returns those that are complete now."""
         if not batch:
             return []
-        vectors = await self._vectors(batch)
-        if vectors is None:
-            return []
+        try:
+            vectors = await self._vectors([chunk.embedding_text for _, chunk in batch])
+        except Exception:  # noqa: BLE001 - ends the document it comes from, not the worker
+            return await self._embed_apart(batch)
         complete = []
-        for row, (work, _) in enumerate(batch):
-            work.vectors.append(vectors[row])
+        for (work, _), vector in zip(batch, vectors, strict=True):
+            work.vectors.append(vector)
             if len(work.vectors) == len(work.document.chunks) and not work.dropped:
                 complete.append(work)
         return complete
 
-    async def _vectors(self, batch: list[tuple[_Work, Chunk]]) -> Vectors | None:
-        texts = [chunk.embedding_text for _, chunk in batch]
-        try:
-            with stage("indexing.embed"):
-                return await until_available("embedder", lambda: self._embedder.embed(texts, "passage"), self._clock)
-        except Exception as error:
-            log.exception("documents.embedding_failed", chunks=len(batch), error=type(error).__name__)
-            for work in {work for work, _ in batch}:
-                await self._fail(work, FailureReason.INTERNAL, "The document could not be embedded")
-            return None
+    async def _embed_apart(self, batch: list[tuple[_Work, Chunk]]) -> list[_Work]:
+        """The embedder refuses something in `batch`: find out whose it is, and end that document."""
+        works = list(dict.fromkeys(work for work, _ in batch))
+        if len(works) > 1:
+            parts = [[slot for slot in batch if slot[0] is work] for work in works]
+            return [work for part in parts for work in await self._embed(part)]
+        log.exception("document.embedding_failed", document_id=works[0].claim.document_id)
+        await self._fail(works[0], FailureReason.INTERNAL, "The document could not be embedded")
+        return []
+
+    async def _vectors(self, texts: list[str]) -> Vectors:
+        with stage("indexing.embed"):
+            return await until_available("embedder", lambda: self._embedder.embed(texts, "passage"), self._clock)
 
     async def _store(self, work: _Work, info: EmbedderInfo) -> None:
         document = work.document

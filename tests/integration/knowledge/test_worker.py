@@ -251,11 +251,13 @@ async def test_an_embedder_that_refuses_a_text_fails_that_document(house: Any, t
                 raise ValueError
             return await super().embed(texts, kind)
 
-    bad = await house.upload("bad.txt", "refused")
+    good = [await house.upload(f"{number}.txt", f"fine {number}") for number in range(3)]
+    bad = await house.upload("bad.txt", "fine\nrefused\nfine")
+    good += [await house.upload(f"{number}.txt", f"fine {number}") for number in range(3, 6)]
     async with tools.running(house.full_worker(embedder=Picky())):
         await house.wait_for(bad.document.id, "failed")
-        good = await house.upload("good.txt", "fine")
-        await house.wait_for(good.document.id)
+        for added in good:
+            await house.wait_for(added.document.id)
 
 
 async def test_an_upload_wakes_a_waiting_worker(house: Any, tools: Any) -> None:

@@ -8,10 +8,12 @@ from voicehelper.documents.model import FailureReason
 from voicehelper.errors import VoiceHelperError
 from voicehelper.ids import new_id
 from voicehelper.knowledge.model import Claim, EmbeddedDocument
+from voicehelper.ports.embedder import EmbedderInfo
 from voicehelper.stores.postgres.guard import connection, transaction
 from voicehelper.stores.postgres.keyword_feed import record_changes
 from voicehelper.stores.postgres.outbox import add_events
 from voicehelper.stores.postgres.pool import Connection, Pool
+from voicehelper.stores.postgres.vectors import ensure_vector_index
 from voicehelper.stores.postgres.wakeups import INDEX, Wakeups
 
 # Versions that already cost a worker its life come last. A worker that was late to renew does not take its own twice.
@@ -61,6 +63,10 @@ class PostgresIndexQueue:
     def __init__(self, pool: Pool, wakeups: Wakeups) -> None:
         self._pool = pool
         self._wakeups = wakeups
+
+    async def prepare(self, info: EmbedderInfo) -> None:
+        """See `IndexQueue`."""
+        await ensure_vector_index(self._pool, info.model, info.dimensions)
 
     async def claim(self, owner: str, lease_s: float, max_attempts: int) -> Claim | None:
         """See `IndexQueue`."""

@@ -4,6 +4,7 @@ A small scope is searched exactly: that is fast and misses nothing, while HNSW u
 A large one goes through HNSW with iterative scans, so that the filter cannot starve the result.
 """
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ EXACT_UP_TO = 5_000
 _SIZE_TTL_S = 10.0
 _HNSW_SETTINGS = "SET LOCAL hnsw.iterative_scan = strict_order; SET LOCAL hnsw.ef_search = 100"
 _BUILD_LOCK = 0x766563746F72
+_BUILD_POLL_S = 0.5
+_BUILD_LIMIT_S = 86400.0
 
 
 class PgVectorIndex:
@@ -73,15 +76,17 @@ async def ensure_vector_index(pool: Pool, model: str, dimensions: int) -> None:
     async with guard.connection(pool) as connection:
         if await _index_is_valid(connection, name):
             return
-        await connection.execute("SELECT pg_advisory_lock($1)", _BUILD_LOCK, timeout=None)
+        # Polled, not waited for: a statement that waits for the lock is one whose end the build itself waits for.
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _BUILD_LOCK):  # noqa: ASYNC110
+            await asyncio.sleep(_BUILD_POLL_S)
         try:
             if not await _index_is_valid(connection, name):
-                await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}", timeout=None)
+                await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}", timeout=_BUILD_LIMIT_S)
                 await connection.execute(
                     f"CREATE INDEX CONCURRENTLY {name} ON chunks USING hnsw"
                     f" ((embedding::halfvec({dimensions:d})) halfvec_cosine_ops)"
                     f" WHERE embedding_model = {_literal(model)}",
-                    timeout=None,
+                    timeout=_BUILD_LIMIT_S,
                 )
         finally:
             await connection.execute("SELECT pg_advisory_unlock($1)", _BUILD_LOCK)

@@ -23,7 +23,7 @@ RUN /opt/venv/bin/voicehelper models pull
 FROM python:3.11-slim-bookworm AS cpu
 # KubeRay's probes call wget; libgomp serves the model libraries.
 RUN apt-get update && apt-get install -y --no-install-recommends wget libgomp1 procps && rm -rf /var/lib/apt/lists/*
-RUN useradd --uid 1000 --create-home ray && install -d -o ray -g ray /var/lib/voicehelper
+RUN useradd --uid 1000 --create-home ray && install -d -o ray -g ray /var/lib/voicehelper /var/lib/voicehelper/run /var/lib/voicehelper/run/metrics
 COPY --from=build /opt/venv /opt/venv
 COPY --from=models --chown=ray:ray /models /models
 COPY --chown=ray:ray serve_config.yaml /app/serve_config.yaml
@@ -35,13 +35,13 @@ ENV PATH=/opt/venv/bin:$PATH \
 USER ray
 WORKDIR /app
 # For a single container; Ray clusters bring their own command.
-CMD ["bash", "-c", "mkdir -p $PROMETHEUS_MULTIPROC_DIR && ray start --head --disable-usage-stats && serve run serve_config.yaml"]
+CMD ["bash", "-c", "ray start --head --disable-usage-stats && serve run serve_config.yaml"]
 
 # ---- GPU: the same, and vLLM through ray[llm] (the `gpu` extra); the driver comes from the host's container toolkit
 FROM nvidia/cuda:12.9.1-devel-ubuntu22.04 AS gpu
 RUN apt-get update && apt-get install -y --no-install-recommends python3.11 python3.11-venv python3.11-dev wget libgomp1 procps \
     && rm -rf /var/lib/apt/lists/*
-RUN useradd --uid 1000 --create-home ray && install -d -o ray -g ray /var/lib/voicehelper
+RUN useradd --uid 1000 --create-home ray && install -d -o ray -g ray /var/lib/voicehelper /var/lib/voicehelper/run /var/lib/voicehelper/run/metrics
 WORKDIR /src
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY voicehelper voicehelper
@@ -59,4 +59,4 @@ ENV PATH=/opt/venv/bin:$PATH \
     PROMETHEUS_MULTIPROC_DIR=/var/lib/voicehelper/run/metrics
 USER ray
 WORKDIR /app
-CMD ["bash", "-c", "mkdir -p $PROMETHEUS_MULTIPROC_DIR && ray start --head --disable-usage-stats && serve run serve_config.yaml"]
+CMD ["bash", "-c", "ray start --head --disable-usage-stats && serve run serve_config.yaml"]

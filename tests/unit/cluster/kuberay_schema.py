@@ -30,7 +30,7 @@ CONTAINER = fields(
     resources=fields("requests limits", requests=RESOURCES, limits=RESOURCES),
     volumeMounts=array(fields("name mountPath", name=STRING, mountPath=STRING, readOnly={"type": "boolean"})),
 )
-VOLUME = fields("name", name=STRING, secret=fields("secretName", secretName=STRING), emptyDir={"type": "object"})
+VOLUME = fields("name", name=STRING, secret=fields("secretName", secretName=STRING), emptyDir=fields(medium={"const": "Memory"}))
 TEMPLATE = fields(
     "spec",
     spec=fields("containers", containers=array(CONTAINER), volumes=array(VOLUME), terminationGracePeriodSeconds=COUNT),

@@ -137,6 +137,14 @@ def test_the_environment_is_understood_by_the_settings(monkeypatch):
     assert roots <= set(Settings.model_fields)
 
 
+@pytest.mark.parametrize("cluster", CLUSTERS.values(), ids=CLUSTERS)
+def test_the_metrics_folder_exists_before_ray_starts(cluster):
+    folder = CONFIG_MAP["data"]["PROMETHEUS_MULTIPROC_DIR"]
+    for pod in _pods(cluster):
+        for container in pod["containers"]:
+            assert folder in {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
 def test_templates_hold_no_working_secret():
     for secret in SECRETS:
         for value in secret["stringData"].values():

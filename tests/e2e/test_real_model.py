@@ -1,0 +1,48 @@
+"""Once with everything real: the default topology and a real (small) language model."""
+
+import io
+
+import pytest
+
+from tests.e2e.conftest import Platform, eventually
+from tests.e2e.test_topologies import REFUNDS, index
+from voicehelper.cli.client import ApiClient
+from voicehelper.ids import new_id
+
+
+@pytest.fixture(scope="module")
+def real(platform: Platform) -> Platform:
+    """The topology of serve_config.yaml, with the model that is small enough for every test run."""
+    platform.deploy(chat={"model": "qwen2.5-coder-0.5b-instruct", "parallel": 1}, cache=str(platform.settings.cache))
+    return platform
+
+
+@pytest.fixture
+def client(real: Platform):
+    with real.client() as client:
+        yield client
+
+
+def test_upload_ask_and_get_a_streamed_cited_chinese_answer(client: ApiClient):
+    base = client.create_base(f"商店 {new_id()}")
+    index(client, base.id, "退款说明.md", REFUNDS)
+    conversation = client.create_conversation([str(base.id)])
+    events = list(client.stream(conversation.id, "退款多久到账？"))
+    text = "".join(event.data["text"] for event in events if event.name == "delta")
+    assert events[-1].name == "message.completed"
+    assert sum(event.name == "delta" for event in events) > 1
+    assert "工作日" in text
+    citations = [event.data for event in events if event.name == "citation"]
+    assert citations
+    assert all(citation["quote"] in REFUNDS for citation in citations)
+    print(text, citations)
+
+
+def test_a_broken_file_fails_with_its_reason_and_the_next_one_is_indexed(client: ApiClient):
+    base = client.create_base(f"破损 {new_id()}")
+    broken = client.upload(base.id, "broken.pdf", io.BytesIO(b"%PDF-1.7 and then nothing"), "application/pdf")
+    failed = eventually(
+        lambda: (found := client.document_status(broken.id)).status == "failed" and found, "the broken file's failure"
+    )
+    assert failed.reason
+    index(client, base.id, "good.md", REFUNDS)

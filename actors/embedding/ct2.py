@@ -1,7 +1,8 @@
 """multilingual-e5-small as an int8 CTranslate2 encoder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import ctranslate2
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.embedding.e5_tokenizer import E5Tokenizer
-from actors.embedding.encoder import E5_PREFIXES, encodable, group_by_tokens, normalise
+from actors.embedding.encoder import E5_PREFIXES, encodable, normalise
 from voicehelper.errors import InvalidInput
 from voicehelper.ports.embedder import EmbedderInfo, EmbedKind, Vectors
 
@@ -17,7 +18,8 @@ BOS, EOS, PAD = 0, 2, 1
 DIMENSIONS = 384
 WINDOW = 512
 MAX_WINDOWS = 64
-BATCH_TOKENS = 768
+BATCH_TOKENS = 512
+LENGTH_STEP = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ class _Window:
     text: int
     ids: list[int]
 
+    @property
+    def shape(self) -> int:
+        """The length it is padded to, which hangs on the text alone."""
+        return -(-len(self.ids) // LENGTH_STEP) * LENGTH_STEP
+
 
 class CTranslate2Encoder:
     """Implements `TextEncoder`.
@@ -34,6 +41,10 @@ class CTranslate2Encoder:
     One call uses one core; `threads` calls run in parallel, and one more, so that a query never waits for a free worker
     behind passages. Calls of more than `BATCH_TOKENS` tokens are slower per token: their activations leave the
     core's cache (see benchmarks/bench_embedder.py).
+
+    A text's vector is the same, to the bit, whatever it is batched with. The padded length decides in which order the
+    engine sums, and int8 rounding blows that last bit up to a cosine of .9993; so a text is padded by its own length,
+    and batched only with texts of that padded length.
     """
 
     def __init__(self, folder: Path, name: str, threads: int, batch_tokens: int = BATCH_TOKENS) -> None:
@@ -51,9 +62,8 @@ class CTranslate2Encoder:
         tokens = self._tokenizer.encode([encodable(text) for text in texts], E5_PREFIXES[kind])
         windows = [window for text, ids in enumerate(tokens) for window in _windows(text, ids)]
         sums = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
-        for group in group_by_tokens([len(window.ids) for window in windows], self.batch_tokens, len(windows)):
-            chosen = [windows[index] for index in group]
-            for window, mean in zip(chosen, self._forward([window.ids for window in chosen]), strict=True):
+        for call in self._calls(windows):
+            for window, mean in zip(call, self._forward(call), strict=True):
                 sums[window.text] += mean * len(window.ids)
         return normalise(sums)
 
@@ -61,12 +71,19 @@ class CTranslate2Encoder:
         """See `TextEncoder`."""
         return [len(ids) for ids in self._tokenizer.encode([encodable(text) for text in texts])]
 
-    def _forward(self, batch: list[list[int]]) -> list[NDArray[np.float32]]:
-        """The mean of each sequence's hidden states."""
-        lengths = np.array([len(ids) for ids in batch], dtype=np.int32)
-        padded = np.full((len(batch), lengths.max()), PAD, dtype=np.int32)
-        for row, ids in zip(padded, batch, strict=True):
-            row[: len(ids)] = ids
+    def _calls(self, windows: list[_Window]) -> Iterator[list[_Window]]:
+        """Windows of one shape, within `batch_tokens`."""
+        for shape, alike in groupby(sorted(windows, key=lambda window: window.shape), key=lambda window: window.shape):
+            left = list(alike)
+            size = max(1, self.batch_tokens // shape)
+            yield from (left[start : start + size] for start in range(0, len(left), size))
+
+    def _forward(self, call: list[_Window]) -> list[NDArray[np.float32]]:
+        """The mean of each window's hidden states."""
+        lengths = np.array([len(window.ids) for window in call], dtype=np.int32)
+        padded = np.full((len(call), call[0].shape), PAD, dtype=np.int32)
+        for row, window in zip(padded, call, strict=True):
+            row[: len(window.ids)] = window.ids
         output = self._encoder.forward_batch(
             ctranslate2.StorageView.from_array(padded), ctranslate2.StorageView.from_array(lengths)
         )

@@ -1,0 +1,206 @@
+"""Answering one question: stand-alone question, retrieval, context, guarded generation, citations."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing
+from typing import TypeVar
+
+from voicehelper.config import RagSettings
+from voicehelper.context import current_context
+from voicehelper.errors import DeadlineExceeded, RateLimited, Unavailable
+from voicehelper.ports.chat import ChatDone, ChatModel, ChatRequest
+from voicehelper.ports.search import Scope
+from voicehelper.rag.citations import align, cite
+from voicehelper.rag.context import build_context
+from voicehelper.rag.events import (
+    AnswerCitations,
+    AnswerDelta,
+    AnswerDone,
+    AnswerEvent,
+    AnswerStatus,
+    Question,
+)
+from voicehelper.rag.evidence import weigh
+from voicehelper.rag.guards import Guards
+from voicehelper.rag.language import language_of
+from voicehelper.rag.numbers import mentioned
+from voicehelper.rag.prompt import build_prompt, stable_prefix
+from voicehelper.rag.rewrite import MergeRewriter, Rewriter, Standalone, is_follow_up
+from voicehelper.rag.state import Answering
+from voicehelper.retrieval.model import Retriever
+from voicehelper.telemetry import get_logger, stage
+from voicehelper.telemetry.metrics import ANSWERS, DEGRADED, STAGE_SECONDS
+
+log = get_logger(__name__)
+T = TypeVar("T")
+
+
+class Answerer:
+    """Answers questions from a knowledge base, or says honestly that it cannot.
+
+    Duties: run the stages in order within the request's deadline, stream, name what was skipped, time every stage. It
+    holds no state between questions.
+
+    Args:
+        retriever: finds passages.
+        chat: writes the answer.
+        settings: budgets.
+        rewriter: makes follow-ups stand alone; by default without a model call.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        chat: ChatModel,
+        settings: RagSettings | None = None,
+        *,
+        rewriter: Rewriter | None = None,
+    ) -> None:
+        self._retriever = retriever
+        self._chat = chat
+        self._settings = settings or RagSettings()
+        self._rewriter = rewriter or MergeRewriter()
+
+    async def warm_up(self, slots: int = 1) -> None:
+        """Let the engine read the stable prefix, once per slot, so that no user waits for it."""
+        request = ChatRequest(stable_prefix(), max_tokens=1)
+        await asyncio.gather(*(self._discard(request) for _ in range(slots)))
+
+    async def answer(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
+        """Statuses and deltas, then citations, then `AnswerDone`. Closing the generator stops the model.
+
+        Raises `Unavailable` (search or model), `Overloaded`, and `DeadlineExceeded` when time ran out before the first
+        word; a later deadline ends the answer early and says so in `degraded`.
+        """
+        run = Answering(question, language_of(question.text), Standalone(question.text))
+        async with aclosing(self._find(run)) as statuses:
+            async for status in statuses:
+                yield status
+        if run.refused:
+            yield AnswerDelta(run.phrases.refusal)
+        else:
+            yield AnswerStatus("answering")
+            async with aclosing(self._generate(run)) as deltas:
+                async for delta in deltas:
+                    yield delta
+        supports = [] if run.refused else align(run.text, run.context)
+        supported = sum(bool(support.sources) for support in supports)
+        if supports and not supported and not run.invented:
+            yield AnswerDelta(run.phrases.unsupported)
+        yield AnswerCitations(cite(supports, run.context))
+        yield _done(run, supported, len(supports))
+
+    async def _find(self, run: Answering) -> AsyncGenerator[AnswerStatus, None]:
+        """Rewrite, retrieve, build the context, weigh it."""
+        question = run.question
+        if question.history and is_follow_up(question.text):
+            yield AnswerStatus("rewriting")
+            await self._rewrite(run)
+        yield AnswerStatus("searching")
+        with stage("rag.retrieve") as timed:
+            scope = Scope(question.tenant_id, question.kb_ids)
+            retrieved = await _in_time(self._retriever.retrieve(scope, run.standalone.query))
+        run.degraded += retrieved.degraded
+        run.timings_ms |= {"retrieve": timed.ms, **retrieved.timings_ms}
+        with stage("rag.context") as timed:
+            run.context = build_context(run.standalone.query, retrieved.passages, self._settings.context_tokens)
+            run.evidence = weigh(run.context)
+            run.refused = not run.evidence.enough
+        run.timings_ms["context"] = timed.ms
+
+    async def _rewrite(self, run: Answering) -> None:
+        history = run.question.history[-self._settings.history_turns :]
+        with stage("rag.rewrite") as timed:
+            try:
+                run.standalone = await self._rewriter.rewrite(run.question.text, history)
+            except (Unavailable, RateLimited) as error:  # the question as it is still finds something
+                log.warning("rag.rewrite_skipped", error=type(error).__name__)
+                run.degraded.append("rewrite")
+        run.timings_ms["rewrite"] = timed.ms
+
+    async def _generate(self, run: Answering) -> AsyncGenerator[AnswerDelta, None]:
+        """The model's answer through the guards, and what we have to say about it."""
+        guards = Guards(_known_numbers(run))
+        async with aclosing(self._stream(run)) as pieces:
+            async for piece in pieces:
+                if shown := guards.feed(piece):
+                    yield _said(run, shown)
+                if guards.over:
+                    break
+        if shown := guards.finish():
+            yield _said(run, shown)
+        run.invented = guards.invented
+        if not run.text.strip():
+            run.refused = True
+            yield AnswerDelta(run.phrases.refusal)
+        elif run.invented:
+            run.refused = not any(support.sources for support in align(run.text, run.context))
+            yield AnswerDelta(run.phrases.withdrawn)
+
+    async def _stream(self, run: Answering) -> AsyncGenerator[str, None]:
+        """The model's raw text; fills in `finish`, `usage` and the first token's time."""
+        async with aclosing(self._chat.stream(self._request(run))) as events:  # type: ignore[type-var]
+            while True:
+                try:
+                    event = await _in_time(anext(events))
+                except DeadlineExceeded:
+                    if not run.text:
+                        raise
+                    run.finish = "deadline"
+                    run.degraded.append("answer")
+                    return
+                if isinstance(event, ChatDone):
+                    run.finish, run.usage, run.model = event.finish_reason, event.usage, event.model
+                    return
+                if "first_token" not in run.timings_ms:
+                    run.timings_ms["first_token"] = run.elapsed_ms()
+                yield event.text
+
+    def _request(self, run: Answering) -> ChatRequest:
+        question, settings = run.question, self._settings
+        messages = build_prompt(
+            question.text, run.context.render(), run.standalone.before, run.language, settings.history_tokens
+        )
+        return ChatRequest(messages, max_tokens=settings.max_answer_tokens)
+
+    async def _discard(self, request: ChatRequest) -> None:
+        async with aclosing(self._chat.stream(request)) as events:  # type: ignore[type-var]
+            async for _ in events:
+                pass
+
+
+async def _in_time(step: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(current_context().remaining()):
+            return await step
+    except TimeoutError as error:
+        raise DeadlineExceeded from error
+
+
+def _said(run: Answering, text: str) -> AnswerDelta:
+    run.text += text
+    return AnswerDelta(text)
+
+
+def _known_numbers(run: Answering) -> frozenset[str]:
+    """Numbers the answer may state: those of the question, of what it leans on and of the context with its headings."""
+    talk = " ".join(turn.answer for turn in run.standalone.before)
+    return mentioned("\n".join([run.standalone.query, run.question.text, talk, run.context.render()]))
+
+
+def _done(run: Answering, supported: int, sentences: int) -> AnswerDone:
+    outcome = "refused" if run.refused else "answered"
+    run.timings_ms["total"] = run.elapsed_ms()
+    ANSWERS.labels(outcome).inc()
+    for name in run.degraded:
+        DEGRADED.labels(name).inc()
+    if "first_token" in run.timings_ms:
+        STAGE_SECONDS.labels("rag.first_token").observe(run.timings_ms["first_token"] / 1000)
+    return AnswerDone(
+        outcome=outcome,
+        usage=run.usage,
+        model=run.model,
+        degraded=tuple(dict.fromkeys(run.degraded)),
+        timings_ms={name: round(ms, 2) for name, ms in run.timings_ms.items()},
+        trace=run.trace(supported, sentences),
+    )

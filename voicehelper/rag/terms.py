@@ -1,0 +1,56 @@
+"""Content terms of a text, to compare sentences by: characters' bigrams and codes, without words that mean nothing."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from voicehelper.retrieval.analysis import analyse, fold
+
+# Function words and the phrases questions are made of: sharing them says nothing about the subject.
+_FUNCTION = re.compile(
+    "请问|你好|您好|麻烦|帮我|告诉我|想问一下|想知道|我想|我要|我们|你们|他们|咱们|是不是|能不能|可不可以|会不会|有没有|要不要|需不需要"
+    "|怎么样|怎么办|怎么|怎样|如何|为什么|什么时候|什么|哪些|哪里|哪个|哪种|多久|多少|多长时间|多长|几天|几个|几点"
+    "|是否|可以|能够|应该|需要|如果|要是|的话|一下|一般|吗|呢|吧|啊|呀|了|的|地|得|我|你|您|它|他|她|是|有|在|和|与|或|及|就|都|也|还|把|被|给|请|能|会|要|想|这|那|个"
+)
+_ENGLISH_WORDS = """
+a an the is are was were be been do does did can could will would should may might must have has had i you we they it he
+she my your our their its this that these those there here what which who whom when where why how much many long of to
+in on at by for from with about into as and or but if then than so not no please tell me us any some get got am s t
+"""
+_ENGLISH = frozenset(_ENGLISH_WORDS.split())
+
+
+def content_terms(text: str) -> frozenset[str]:
+    """Terms that carry meaning. Bigrams do not bridge the function words that were taken out."""
+    bare = _FUNCTION.sub(" ", fold(text))
+    terms = analyse(bare)
+    return frozenset(_stem(term) for term in terms.bigrams if term not in _ENGLISH)
+
+
+def _stem(term: str) -> str:
+    """English plurals and -ing/-ed forms meet; everything else stays."""
+    if not term.isascii() or not term.isalpha() or len(term) < 4:
+        return term
+    for ending in ("ing", "ies", "ed", "es", "s"):
+        if term.endswith(ending) and len(term) - len(ending) >= 3:
+            return term[: -len(ending)]
+    return term
+
+
+class Weights:
+    """Inverse document frequency over the sentences at hand: rare terms tell sentences apart, common ones do not."""
+
+    def __init__(self, sentences: Iterable[frozenset[str]]) -> None:
+        counted = list(sentences)
+        self._frequency: Mapping[str, int] = Counter(term for terms in counted for term in terms)
+        self._count = len(counted)
+
+    def of(self, term: str) -> float:
+        """Weight of `term`; highest for one that no sentence has."""
+        return math.log(1 + (self._count + 1) / (self._frequency.get(term, 0) + 0.5))
+
+    def coverage(self, wanted: frozenset[str], found: frozenset[str]) -> float:
+        """Weighted share of `wanted` that is in `found`, 0 to 1."""
+        total = sum(self.of(term) for term in wanted)
+        return sum(self.of(term) for term in wanted & found) / total if total else 0.0

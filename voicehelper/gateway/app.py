@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from voicehelper import __version__
 from voicehelper.errors import VoiceHelperError
+from voicehelper.gateway.docs import serve_docs
 from voicehelper.gateway.middleware import Authentication, BodyLimit, Boundary, Deadlines, Edge
 from voicehelper.gateway.openapi import document_api
 from voicehelper.gateway.problems import handle
@@ -34,7 +35,7 @@ def create_app(services: Services) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
-        docs_url="/docs",
+        docs_url=None,
     )
     app.state.services = services
     app.include_router(operations.router)
@@ -48,6 +49,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(Boundary)
     app.add_middleware(Edge, settings=services.http, templates=_templates(app))
     document_api(app)
+    serve_docs(app)
     return app
 
 

@@ -1,7 +1,10 @@
 """Health, readiness, metrics, headers, the access log, the API document."""
 
 import asyncio
+import base64
+import hashlib
 import json
+import re
 from typing import Any
 
 import pytest
@@ -128,9 +131,21 @@ async def test_the_api_document_is_honest(harness: Any) -> None:
     text = json.dumps(document)
     for reference in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
         assert reference in schemas, reference
-    page = await harness.client(None).get("/docs")
+
+
+async def test_the_api_page_needs_nobody_else(harness: Any) -> None:
+    anonymous = harness.client(None)
+    page = await anonymous.get("/docs")
     assert page.status_code == 200
     assert "html" in page.headers["content-type"]
+    assert "https://" not in page.text
+    for asset in re.findall(r'(?:src|href)="(/[^"]+)"', page.text):
+        assert (await anonymous.get(asset)).status_code == 200, asset
+    script = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'self' 'sha256-{digest}';" in page.headers["content-security-policy"]
+    missing = await anonymous.get("/docs/assets/../../app.py")
+    assert (missing.status_code, missing.json()["code"]) == (404, 40401)
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE"])

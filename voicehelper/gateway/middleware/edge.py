@@ -23,11 +23,6 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
 _LEFT = 499  # nginx's status for a client that went away before the response
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
-_DOCS_POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net;"
-    " style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; img-src 'self' data: https://fastapi.tiangolo.com;"
-    " connect-src 'self'; frame-ancestors 'none'"
-)
 
 
 @dataclass
@@ -86,7 +81,7 @@ class Edge:
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _add_headers(MutableHeaders(scope=message), scope["path"], context, request_id)
+                _add_headers(MutableHeaders(scope=message), context, request_id)
             await send(message)
             response.note(message)
 
@@ -104,13 +99,13 @@ def _request_id(headers: Headers) -> str:
     return given if _REQUEST_ID.fullmatch(given) else str(new_id())
 
 
-def _add_headers(headers: MutableHeaders, path: str, context: RequestContext, request_id: str) -> None:
+def _add_headers(headers: MutableHeaders, context: RequestContext, request_id: str) -> None:
     headers["traceparent"] = context.carrier.get("traceparent", "")
     headers["x-request-id"] = request_id
     headers["x-content-type-options"] = "nosniff"
     headers["x-frame-options"] = "DENY"
     headers["referrer-policy"] = "no-referrer"
-    headers["content-security-policy"] = _DOCS_POLICY if path == "/docs" else _POLICY
+    headers.setdefault("content-security-policy", _POLICY)
     headers.setdefault("cache-control", "no-store")
 
 

@@ -31,8 +31,7 @@ class SentenceTransformersEncoder:
         self._max_batch = max_batch
         window = int(self._model.max_seq_length or 512)
         overhead = max(len(ids) for ids in self._ids(list(self._prompts.values()), marks=True))
-        dimensions = self._model.get_sentence_embedding_dimension() or len(self.encode(["a"], "query")[0])
-        self.info = EmbedderInfo(model, int(dimensions), window - overhead)
+        self.info = EmbedderInfo(model, self.encode([""], "query").shape[1], window - overhead)
         self.parallel = 1
         self.batch_tokens = window * max_batch
 

@@ -4,8 +4,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
+from starlette.middleware import Middleware
 
-from deployments.options import GATEWAY
+from deployments.admission import Admission
+from deployments.options import GATEWAY, admitted
 from deployments.remote import Handle
 from deployments.replica import open_nodes
 from deployments.services import gateway_services
@@ -20,7 +22,10 @@ class Gateway:
         self._nodes = open_nodes(GATEWAY, args, handles)
 
     async def __serve_build_asgi_app__(self) -> FastAPI:  # Serve's name for its hook
-        return create_app(await gateway_services(self._nodes))
+        app = create_app(await gateway_services(self._nodes))
+        # Appended, it lies innermost: behind authentication, and within what renders errors.
+        app.user_middleware.append(Middleware(Admission, limit=admitted(self._nodes.settings)))
+        return app
 
     async def check_health(self) -> None:
         """Raises when a background task of this replica died: Serve then replaces the replica."""

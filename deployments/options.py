@@ -22,20 +22,22 @@ class Load:
         ongoing: requests one replica works on at the same time; a stream counts until its last byte.
         queued: requests each caller lets wait beyond that; the next is refused (429, `Overloaded`).
         cpus: what Ray reserves for one replica.
+        margin: let in beyond `ongoing`, for a replica that refuses by itself and says so in our own words.
     """
 
     ongoing: int
     queued: int
     cpus: float = 0.1
+    margin: int = 0
 
 
 def _chat(settings: Settings) -> Load:
-    # The model admits `parallel` + `queue` streams and refuses the rest itself; the margin is for its short calls.
-    return Load(ongoing=settings.chat.parallel + settings.chat.queue + 16, queued=32)
+    # The model admits that many streams itself, and must have room for its short calls (token counts) meanwhile.
+    return Load(ongoing=settings.chat.parallel + settings.chat.queue, queued=32, margin=32)
 
 
 LOADS: dict[str, Callable[[Settings], Load]] = {
-    GATEWAY: lambda _: Load(ongoing=256, queued=128, cpus=0.2),
+    GATEWAY: lambda _: Load(ongoing=256, queued=128, cpus=0.2, margin=64),
     "rag": lambda _: Load(ongoing=128, queued=64),
     "retrieval": lambda _: Load(ongoing=64, queued=128),
     "embedder": lambda _: Load(ongoing=64, queued=128),
@@ -46,11 +48,11 @@ LOADS: dict[str, Callable[[Settings], Load]] = {
 
 def serve_options(name: str, settings: Settings) -> dict[str, Any]:
     """Arguments of `serve.deployment` for the deployment `name`."""
-    given = settings.nodes.get(name, NodeOptions())
+    given = _given(name, settings)
     load = LOADS[name](settings)
     options: dict[str, Any] = {
         "name": name,
-        "max_ongoing_requests": given.max_ongoing_requests or load.ongoing,
+        "max_ongoing_requests": _ongoing(name, settings) + load.margin,
         "max_queued_requests": given.max_queued_requests or load.queued,
         "backpressure_config": {"status_code": 429, "retry_after_s": _RETRY_AFTER_S},
         "ray_actor_options": _resources(given, load),
@@ -62,6 +64,19 @@ def serve_options(name: str, settings: Settings) -> dict[str, Any]:
         "max_constructor_retry_count": 20,
     }
     return options | _scale(given)
+
+
+def admitted(settings: Settings) -> int:
+    """Requests that one gateway replica works on at the same time."""
+    return _ongoing(GATEWAY, settings)
+
+
+def _ongoing(name: str, settings: Settings) -> int:
+    return _given(name, settings).max_ongoing_requests or LOADS[name](settings).ongoing
+
+
+def _given(name: str, settings: Settings) -> NodeOptions:
+    return settings.nodes.get(name, NodeOptions())
 
 
 def _resources(given: NodeOptions, load: Load) -> dict[str, float]:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import httpx
@@ -14,6 +15,7 @@ from tests.e2e.conftest import Platform, eventually
 from tests.e2e.openai_thread import ScriptedModel
 from voicehelper.cli.client import ApiClient, ApiError
 from voicehelper.ids import new_id
+from voicehelper.wire.common import ErrorBody
 from voicehelper.wire.knowledge import BaseView
 
 REFUNDS = """# 退款说明
@@ -120,6 +122,25 @@ def test_leaving_stops_the_model(client, base, model):
 def _ended(client: ApiClient, conversation_id: UUID):
     answer = client.messages(conversation_id)[-1]
     return answer if answer.status != "streaming" else None
+
+
+def test_a_full_model_answers_429_with_a_time_to_retry(client, base, model):
+    """Admitted are `chat.parallel` + `chat.queue` = 20; whoever is refused learns it across every hop."""
+    answer_with(model, SENTENCE, delay=0.1)
+    conversations = [client.create_conversation([str(base.id)]).id for _ in range(24)]
+    with ThreadPoolExecutor(24) as pool:
+        ends = list(pool.map(lambda conversation_id: _outcome(client, conversation_id), conversations))
+    refused = [end for end in ends if isinstance(end, ErrorBody)]
+    assert 1 <= len(refused) <= 4
+    assert {(error.code, error.details["retry_after"] >= 1) for error in refused} == {(42902, True)}
+    assert ends.count("completed") == 24 - len(refused)
+
+
+def _outcome(client: ApiClient, conversation_id: UUID) -> ErrorBody | str:
+    try:
+        return client.ask(conversation_id, "退款多久到账？").answer.status
+    except ApiError as error:
+        return error.body
 
 
 def test_errors_keep_their_code_across_every_hop(client, base):

@@ -25,12 +25,15 @@ CONTAINER = fields(
     "name image resources",
     name=STRING,
     image=STRING,
+    command=array(STRING),
     envFrom=array({"oneOf": [fields("configMapRef", configMapRef=NAMED), fields("secretRef", secretRef=NAMED)]}),
     ports=array(fields("name containerPort", name=STRING, containerPort=COUNT)),
     resources=fields("requests limits", requests=RESOURCES, limits=RESOURCES),
     volumeMounts=array(fields("name mountPath", name=STRING, mountPath=STRING, readOnly={"type": "boolean"})),
 )
-VOLUME = fields("name", name=STRING, secret=fields("secretName", secretName=STRING), emptyDir=fields(medium={"const": "Memory"}))
+VOLUME = fields(
+    "name", name=STRING, secret=fields("secretName", secretName=STRING), emptyDir=fields(medium={"const": "Memory"})
+)
 TEMPLATE = fields(
     "spec",
     spec=fields("containers", containers=array(CONTAINER), volumes=array(VOLUME), terminationGracePeriodSeconds=COUNT),

@@ -109,10 +109,8 @@ def test_everything_referred_to_exists(cluster):
         assert {volume["secret"]["secretName"] for volume in volumes.values() if "secret" in volume} <= set(secrets)
         for container in pod["containers"]:
             assert {mount["name"] for mount in container["volumeMounts"]} <= set(volumes)
-            assert container["envFrom"] == [
-                {"configMapRef": {"name": CONFIG_MAP["metadata"]["name"]}},
-                {"secretRef": {"name": "voicehelper-secrets"}},
-            ]
+            assert container["envFrom"][0] == {"configMapRef": {"name": CONFIG_MAP["metadata"]["name"]}}
+        assert pod["containers"][0]["envFrom"][1] == {"secretRef": {"name": "voicehelper-secrets"}}
 
 
 def test_the_signing_key_is_mounted_where_the_settings_expect_it():
@@ -143,6 +141,14 @@ def test_the_metrics_folder_exists_before_ray_starts(cluster):
     for pod in _pods(cluster):
         for container in pod["containers"]:
             assert folder in {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
+def test_every_pod_of_the_service_shows_its_metrics():
+    scraped = (ROOT / "observability" / "prometheus.yml").read_text()
+    for pod in _pods(CLUSTERS["service"]):
+        ports = {port["name"] for container in pod["containers"] for port in container["ports"]}
+        assert {"metrics", "app-metrics"} <= ports
+    assert "regex: app-metrics|metrics" in scraped
 
 
 def test_templates_hold_no_working_secret():

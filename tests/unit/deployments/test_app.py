@@ -8,7 +8,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.app import build_app
 from deployments.nodes import CHAT, NODES
-from deployments.options import LOADS, serve_options
+from deployments.options import LOADS, admitted, serve_options
 from voicehelper.config import Settings, Topology
 from voicehelper.errors import InvalidInput
 
@@ -55,6 +55,12 @@ def test_secrets_in_the_arguments_are_refused():
 def test_the_model_refuses_before_serve_does():
     settings = Settings(chat={"parallel": 3, "queue": 5})
     assert serve_options(CHAT.name, settings)["max_ongoing_requests"] > 3 + 5
+
+
+def test_the_gateway_refuses_before_serve_does():
+    for settings in (Settings(), Settings(nodes={"gateway": {"max_ongoing_requests": 5}})):
+        assert serve_options("gateway", settings)["max_ongoing_requests"] > admitted(settings)
+    assert admitted(settings) == 5
 
 
 def test_options_of_a_deployment_can_be_set():

@@ -102,7 +102,7 @@ def make_docx(paragraphs: list[str], title: str = "") -> bytes:
 def make_pdf(title: str, paragraphs: list[str]) -> bytes:
     pdfmetrics.registerFont(UnicodeCIDFont(FONT))
     heading = ParagraphStyle("heading", fontName=FONT, fontSize=18, leading=26)
-    body = ParagraphStyle("body", fontName=FONT, fontSize=11, leading=17, wordWrap="CJK")
+    body = ParagraphStyle("body", fontName=FONT, fontSize=11, leading=17, spaceAfter=8, wordWrap="CJK")
     buffer = BytesIO()
     story = [Paragraph(title, heading), *(Paragraph(text, body) for text in paragraphs)]
     SimpleDocTemplate(buffer, pagesize=A4, title=title, invariant=1).build(story)

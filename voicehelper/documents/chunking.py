@@ -68,13 +68,11 @@ def _chunk(parsed: ParsedDocument, limits: ChunkLimits) -> _Counting:
     for item in sections:
         yield from cut_long(text, item, budgets(item.section.path))
     parts = [part for group in _groups(sections, budgets, limits) for part in _divide(group, budgets(group.path))]
-    bodies = [text[part.units[0].start : part.units[-1].end].rstrip() for part in parts]
-    counts = (yield bodies) if bodies else []
+    found = [(part, body) for part in parts if (body := text[part.units[0].start : part.units[-1].end].rstrip())]
+    counts = (yield [body for _, body in found]) if found else []
     return [
-        Chunk(
-            position, body, tokens, part.path, part.units[0].page, part.units[0].start, part.units[0].start + len(body)
-        )
-        for position, (part, body, tokens) in enumerate(zip(parts, bodies, counts, strict=True))
+        _make(position, part, body, tokens)
+        for position, ((part, body), tokens) in enumerate(zip(found, counts, strict=True))
     ]
 
 
@@ -88,6 +86,11 @@ class _Part:
     @property
     def tokens(self) -> int:
         return sum(unit.tokens for unit in self.units)
+
+
+def _make(position: int, part: _Part, body: str, tokens: int) -> Chunk:
+    first = part.units[0]
+    return Chunk(position, body, tokens, part.path, first.page, first.start, first.start + len(body))
 
 
 def _budgets(

@@ -24,6 +24,13 @@ _TYPESETTING = (
 _FOLDED = {
     code: unicodedata.normalize("NFKC", chr(code)) for low, high in _TYPESETTING for code in range(low, high + 1)
 }
+# Radicals that Unicode does not fold, or folds to the traditional form (U+2F3E).
+_SIMPLIFIED_RADICALS = (
+    "⼾户⺠民⻄西⻅见⻆角⻉贝⻋车⻓长⻔门⻘青⻙韦⻚页⻛风⻜飞⻝食⻢马⻣骨⻤鬼⻥鱼⻦鸟⻨麦⻩黄⻬齐⻮齿⻰龙⻳龟"
+)
+_FOLDED |= {
+    ord(radical): char for radical, char in zip(_SIMPLIFIED_RADICALS[::2], _SIMPLIFIED_RADICALS[1::2], strict=True)
+}
 _INVISIBLE = dict.fromkeys(
     [0x00AD, 0x180E, 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, 0xFFFD, *range(0x202A, 0x202F), *range(0x2061, 0x206A)]
 )

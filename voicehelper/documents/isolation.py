@@ -11,20 +11,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from voicehelper.documents import frames
-from voicehelper.documents.failures import failure
+from voicehelper.documents.failures import failure, failure_reason
 from voicehelper.documents.model import FailureReason, ParsedDocument, ParseLimits
-from voicehelper.errors import Unavailable
+from voicehelper.errors import Unavailable, UnprocessableDocument
 from voicehelper.telemetry import get_logger
 
 log = get_logger(__name__)
 
+_COMMAND = (sys.executable, "-m", "voicehelper.documents.parser_process")
 _START_S = 60.0  # a busy machine imports slowly
 _MAX_FILES = 500
 _STEP = 2**20
+_LAST_WORDS = (FailureReason.MEMORY, FailureReason.CRASH)
 _TIME_SIGNALS = (-signal.SIGXCPU, -signal.SIGALRM)
 
 
@@ -37,12 +40,14 @@ class _DeadlineError(Exception):
 
 
 class ParserProcess:
-    """One parser child. Not for two threads at once, except `kill`."""
+    """One parser child. Not for two threads at once, except `kill`. `command` replaces the child in tests."""
 
-    def __init__(self, limits: ParseLimits | None = None) -> None:
+    def __init__(self, limits: ParseLimits | None = None, command: Sequence[str] = _COMMAND) -> None:
         self._limits = limits or ParseLimits()
+        self._command = command
         self._child: subprocess.Popen[bytes] | None = None
         self._files = 0
+        self._spent = False  # the child is ending or must not be used again
 
     def __enter__(self) -> Self:
         return self
@@ -64,20 +69,24 @@ class ParserProcess:
             _send(child, content, deadline)
             (size,) = frames.REPLY.unpack(_receive(child, frames.REPLY.size, deadline))
             if size > frames.max_reply_bytes(self._limits):
-                self.kill()
+                self.close()
                 raise failure(FailureReason.TOO_LARGE)
             reply = _receive(child, size, deadline)
         except _DeadlineError:
-            self.kill()
+            self.close()
             raise failure(FailureReason.TIMEOUT) from None
         except _ChildGoneError:
             raise self._cause_of_death(child) from None
         self._files += 1
-        return frames.decode_reply(reply)
+        try:
+            return frames.decode_reply(reply)
+        except UnprocessableDocument as error:
+            self._spent = failure_reason(error) in _LAST_WORDS
+            raise
 
     def kill(self) -> None:
         """End the child at once; a `parse` under way in another thread raises, the next one starts a new child."""
-        child = self._child
+        child, self._spent = self._child, True
         if child is not None:
             child.kill()
 
@@ -87,11 +96,11 @@ class ParserProcess:
         self._forget()
 
     def _ready_child(self) -> subprocess.Popen[bytes]:
-        if self._child is not None and (self._child.poll() is not None or self._files >= _MAX_FILES):
+        if self._child is not None and (self._spent or self._child.poll() is not None or self._files >= _MAX_FILES):
             self.close()
         if self._child is None:
-            self._child = _start()
-            self._files = 0
+            self._child = _start(self._command)
+            self._files, self._spent = 0, False
             try:
                 _receive(self._child, len(frames.READY), time.monotonic() + _START_S)
             except (_ChildGoneError, _DeadlineError) as error:
@@ -120,8 +129,8 @@ class ParserProcess:
 class IsolatedParser:
     """Up to `workers` parser children for asyncio code, started when needed."""
 
-    def __init__(self, limits: ParseLimits | None = None, workers: int = 1) -> None:
-        self._idle = [ParserProcess(limits) for _ in range(workers)]
+    def __init__(self, limits: ParseLimits | None = None, workers: int = 1, command: Sequence[str] = _COMMAND) -> None:
+        self._idle = [ParserProcess(limits, command) for _ in range(workers)]
         self._all = tuple(self._idle)
         self._free = asyncio.Semaphore(workers)
 
@@ -168,15 +177,15 @@ async def _parse(process: ParserProcess, data: bytes | Path, name: str, content_
         raise
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
     """A fresh interpreter with our import path and nothing else of our environment: it holds secrets."""
     environment = {
         "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),  # noqa: PTH100
         "PYTHONIOENCODING": "utf-8",
         "LC_ALL": "C.UTF-8",
     }
-    return subprocess.Popen(
-        [sys.executable, "-m", "voicehelper.documents.parser_process"],
+    return subprocess.Popen(  # noqa: S603  (our own module)
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

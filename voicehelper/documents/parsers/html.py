@@ -84,7 +84,7 @@ class _Walker:
                 self._leave(node.tag or "")
             elif node.is_text_node:
                 self._line.append(node.text_content or "")
-            elif node == root or self._enter(node):
+            elif node.mem_id == root.mem_id or self._enter(node):
                 stack.append((node, True))
                 stack.extend((child, False) for child in reversed(list(node.iter(include_text=True))))
         self._flush()

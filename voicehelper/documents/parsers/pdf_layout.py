@@ -22,7 +22,7 @@ _ENDS = tuple("。！？；…!?;：:”」』")
 _HEADING_COLUMNS = 80
 _LARGER = 1.12  # of the body's type size
 _SMALLER = 0.9
-_PARAGRAPH_GAP = 1.6  # of the usual distance between lines
+_PARAGRAPH_GAP = 1.35  # of the usual distance between lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def _first_word_width(line: Line) -> float:
 
 
 def _without_running_heads(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
-    """Without lines at top or bottom that repeat on most pages, page numbers, and small print above the first heading."""
+    """Without page numbers, lines at top or bottom that most pages repeat, and small print above the first heading."""
     seen = Counter(key for page in pages for key in {_key(line) for line in page if _in_margin(line)})
     needed = max(2, round(0.6 * len(pages)))
     body = _measure(pages).size

@@ -8,8 +8,10 @@ from voicehelper.documents.encoding import decode
 from voicehelper.documents.model import ParsedDocument, ParseLimits
 from voicehelper.documents.parsers.blocks import BlockList, join_lines
 
-_ITEM = re.compile(r"\s*(?:[-*•·●■◆▪–]|[（(]?\d{1,3}[.、)）]|[（(][一二三四五六七八九十]+[)）]|[A-Za-z][.)]\s|[①-⑳])")
-_MARKED_LINE = re.compile(r"\s*(?:[QqAa]\d*[:：.]|[问答]\d*[:：]|[^\s，。]{1,12}：)")
+_ITEM = re.compile(
+    r"\s*(?:[-*•·●■◆▪–]|[（(]?\d{1,3}(?:[、)）]|\.(?!\d))|[（(][一二三四五六七八九十]+[)）]|[A-Za-z][.)]\s|[①-⑳])"
+)
+_PAIR = re.compile(r"\s*(?:[QqAa]\d*[:：.]|[问答]\d*[:：]|[^\s，。]{1,12}：)")
 _HEADINGS = (
     (1, re.compile(r"第[一二三四五六七八九十百零\d]{1,4}[章部篇]")),
     (2, re.compile(r"第[一二三四五六七八九十百零\d]{1,4}[节条]|[一二三四五六七八九十]{1,3}、")),
@@ -43,8 +45,13 @@ def heading_level(line: str) -> int:
 
 
 def starts_item(line: str) -> bool:
-    """Whether a line starts a list item, a question or answer, or a `name：value` line."""
-    return bool(_ITEM.match(line) or _MARKED_LINE.match(line))
+    """Whether a line starts a list item."""
+    return bool(_ITEM.match(line))
+
+
+def starts_pair(line: str) -> bool:
+    """Whether a line starts like a question, an answer or a `name：value` pair; prose may begin so too."""
+    return bool(_PAIR.match(line))
 
 
 def columns(text: str) -> int:
@@ -59,12 +66,16 @@ def _logical_lines(paragraph: str) -> list[str]:
     joined: list[str] = []
     full = False
     for line in lines:
-        if joined and full and not starts_item(line) and not line.startswith(("\u3000", "    ", "\t")):
+        if joined and full and not _begins_anew(line):
             joined[-1] = join_lines(joined[-1], line)
         else:
             joined.append(line)
         full = _runs_on(line, width)
     return joined
+
+
+def _begins_anew(line: str) -> bool:
+    return starts_item(line) or starts_pair(line) or line.startswith(("\u3000", "    ", "\t"))
 
 
 def _runs_on(line: str, width: int) -> bool:

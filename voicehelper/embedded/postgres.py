@@ -96,7 +96,7 @@ class EmbeddedPostgres:
             cwd=self.folder,
         )
 
-    async def check(self, timeout: float = 2.0) -> str:
+    async def check(self, timeout: float = 5.0) -> str:
         """The server's version if it answers a query.
 
         Raises:

@@ -68,7 +68,8 @@ class RayHead:
     instance: Instance
     needs: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
-    limits: Limits = Limits(start_timeout=90.0)
+    # A busy dashboard is no reason to end every replica; a dead head is noticed by its process, at once.
+    limits: Limits = Limits(start_timeout=90.0, misses=20)
     check_every: float = 2.0
     managed: bool = True
 

@@ -29,6 +29,7 @@ from voicehelper.telemetry import get_logger
 log = get_logger("supervisor")
 
 _TICK_S = 0.1
+_RETRY_S = 0.5
 _LOG_CHECK_S = 10.0
 
 
@@ -112,17 +113,15 @@ class Supervisor:
 
     def _checked(self, watch: Watch, task: asyncio.Task[str]) -> Event:
         watch.checking = None
-        slow = watch.state.phase is Phase.READY
-        watch.next_check = self._clock.now() + (watch.component.check_every if slow else _TICK_S)
+        now = self._clock.now()
         error = task.exception()
-        if isinstance(error, EngineBroken):
-            return Failed(_one_line(error))
         if error is not None:
-            return Unhealthy(_one_line(error))
+            watch.next_check = now + (_TICK_S if watch.state.phase is Phase.STARTING else _RETRY_S)
+            return Failed(_one_line(error)) if isinstance(error, EngineBroken) else Unhealthy(_one_line(error))
         watch.version = task.result()
+        watch.next_check = now + watch.component.check_every
         if watch.state.phase is Phase.STARTING:
-            watch.ready_ms = (self._clock.now() - watch.state.since) * 1000
-            watch.next_check = self._clock.now() + watch.component.check_every
+            watch.ready_ms = (now - watch.state.since) * 1000
         return Healthy()
 
     def _maybe_check(self, watch: Watch) -> None:

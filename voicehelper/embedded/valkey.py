@@ -86,7 +86,7 @@ class EmbeddedValkey:
             cwd=self.data,
         )
 
-    async def check(self, timeout: float = 2.0) -> str:
+    async def check(self, timeout: float = 5.0) -> str:
         """The server's version if it answers.
 
         Raises:

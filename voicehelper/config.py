@@ -119,6 +119,8 @@ class IdentitySettings(Section):
     signing_key_file: Path | None = Field(None, description="RSA private key (PEM); default <home>/keys/jwt.pem")
     access_token_s: int = 3600
     issuer: str = "voicehelper"
+    admin_email: str = Field("admin@voicehelper.local", description="Of the first administrator")
+    admin_password: SecretStr | None = Field(None, description="Of the first administrator; generated when not set")
 
 
 class TelemetrySettings(Section):

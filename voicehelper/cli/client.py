@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from voicehelper.cli.sse import ServerEvent, read_events
 from voicehelper.config import Settings
 from voicehelper.embedded.instance import open_instance
-from voicehelper.identity.admin import AdminCredentials, read_credentials
+from voicehelper.identity.admin import AdminCredentials, credentials_file, read_credentials
 from voicehelper.identity.files import replace_secret
 from voicehelper.wire.common import ErrorBody, Page
 from voicehelper.wire.conversations import ConversationView, MessageView, TurnView
@@ -79,7 +79,7 @@ class ApiClient:
         if email and password:
             credentials: AdminCredentials | None = AdminCredentials(email, password)
         else:
-            credentials = read_credentials(settings.home / "keys" / "admin.json")
+            credentials = read_credentials(credentials_file(settings))
         return cls(base_url or local_url(settings), credentials, settings.home / "keys" / "token.json")
 
     def __enter__(self) -> Self:

@@ -1,6 +1,12 @@
 """Tenants, users, passwords and access tokens."""
 
-from voicehelper.identity.admin import AdminCredentials, ensure_admin, read_credentials
+from voicehelper.identity.admin import (
+    AdminCredentials,
+    credentials_file,
+    ensure_admin,
+    ensure_configured_admin,
+    read_credentials,
+)
 from voicehelper.identity.keys import SigningKey, load_signing_key
 from voicehelper.identity.model import AccessToken, Principal, Role, User, UserRepository
 from voicehelper.identity.passwords import Passwords
@@ -19,7 +25,9 @@ __all__ = [
     "TokenVerifier",
     "User",
     "UserRepository",
+    "credentials_file",
     "ensure_admin",
+    "ensure_configured_admin",
     "load_signing_key",
     "read_credentials",
 ]

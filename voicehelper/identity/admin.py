@@ -5,13 +5,14 @@ import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from voicehelper.config import IdentitySettings, Settings
 from voicehelper.errors import Conflict, InvalidInput
 from voicehelper.identity.files import publish_once, replace_secret
 from voicehelper.identity.model import UserRepository, normalise_email
 from voicehelper.identity.passwords import Passwords
 
 TENANT = "default"
-DEFAULT_EMAIL = "admin@voicehelper.local"
+DEFAULT_EMAIL = str(IdentitySettings.model_fields["admin_email"].default)
 _SHORTEST_PASSWORD = 8
 
 
@@ -22,6 +23,20 @@ class AdminCredentials:
     email: str
     password: str
     created: bool = False
+
+
+async def ensure_configured_admin(
+    settings: Settings, users: UserRepository, passwords: Passwords
+) -> AdminCredentials | None:
+    """`ensure_admin` with the address and password of `settings.identity`, and the file `<home>/keys/admin.json`."""
+    given = settings.identity.admin_password
+    password = given.get_secret_value() if given else None
+    return await ensure_admin(users, passwords, credentials_file(settings), settings.identity.admin_email, password)
+
+
+def credentials_file(settings: Settings) -> Path:
+    """Where the first administrator's credentials lie."""
+    return settings.home / "keys" / "admin.json"
 
 
 async def ensure_admin(

@@ -8,7 +8,7 @@ import pytest
 from argon2 import PasswordHasher
 from pydantic import SecretStr
 
-from voicehelper.config import Settings
+from voicehelper.config import IdentitySettings, Settings
 from voicehelper.errors import Conflict, InvalidInput
 from voicehelper.identity import Passwords, User, ensure_admin, read_credentials
 from voicehelper.stores.postgres.bootstrap import bootstrap_admin
@@ -80,6 +80,14 @@ async def test_a_given_password_is_used_and_checked(pool: Pool, tmp_path: Path) 
     assert made is not None
     assert (made.email, made.password) == ("a@example.com", "long enough")
     assert read_credentials(path) == type(made)("a@example.com", "long enough")
+
+
+async def test_settings_may_name_the_administrator(postgres_dsn: str, tmp_path: Path) -> None:
+    identity = IdentitySettings(admin_email="Boss@Example.com", admin_password=SecretStr("from a secret"))
+    settings = Settings(home=tmp_path, postgres_url=SecretStr(postgres_dsn), identity=identity)
+    made = await bootstrap_admin(settings)
+    assert made is not None
+    assert (made.email, made.password, made.created) == ("boss@example.com", "from a secret", True)
 
 
 async def test_an_address_is_taken_once(pool: Pool) -> None:

@@ -103,7 +103,8 @@ class Answerer:
         run.degraded += retrieved.degraded
         run.timings_ms |= {"retrieve": timed.ms, **retrieved.timings_ms}
         with stage("rag.context") as timed:
-            run.context = build_context(run.standalone.query, retrieved.passages, self._settings.context_tokens)
+            focus = question.text if run.standalone.before else ""
+            run.context = build_context(run.standalone.query, retrieved.passages, self._settings.context_tokens, focus)
             run.evidence = weigh(run.context)
             run.refused = not run.evidence.enough
         run.timings_ms["context"] = timed.ms

@@ -1,7 +1,9 @@
 """From passages to the few sentences that matter: on a CPU the prompt's length is the latency."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from voicehelper.documents.sentences import split_sentences
 from voicehelper.rag.numbers import mentioned
@@ -9,21 +11,27 @@ from voicehelper.rag.terms import Weights, content_terms
 from voicehelper.rag.tokens import estimate_tokens
 from voicehelper.retrieval.model import ScoredPassage
 
-# Shares of a sentence's score: its own words, its heading's, and how well its passage was found.
-_OWN, _HEADING, _PASSAGE = 1.0, 0.5, 0.5
+# Shares of a sentence's score: its own words, its heading's, how well its passage was found, and having a number where
+# one is asked for; then, as sentences are chosen, the question's words that none of those chosen has.
+_OWN, _HEADING, _PASSAGE, _NUMBER, _NEW = 0.5, 0.5, 0.5, 0.15, 0.5
+_DENSE_SPREAD = 0.08  # a cosine this far below the best one says that the passage is about something else
+_ASKS_NUMBER = re.compile(
+    r"多少|多久|多长|多大|多重|多深|多高|几[个天次年月点折块元期小种台]|几时|什么时候"
+    r"|how (?:many|much|long|far|old|big|heavy|soon)|when",
+    re.IGNORECASE,
+)
 # What a sentence's neighbours get of its score: what follows a matching sentence explains it.
 _NEXT, _PREVIOUS = 0.6, 0.4
-_HEADING_TOKENS = 6
-_LONG_SENTENCE_CHARS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of a retrieved passage; `start`/`end` are offsets in the passage's text."""
+    """A sentence of a retrieved passage; `start`/`end` are offsets in the passage's text, `line` counts its lines."""
 
     passage: int
     start: int
     end: int
+    line: int
     text: str
     terms: frozenset[str]
     numbers: frozenset[str]
@@ -60,27 +68,24 @@ class Context:
         return "\n".join(parts)
 
 
-def build_context(query: str, passages: Sequence[ScoredPassage], budget_tokens: int) -> Context:
-    """Choose the sentences of `passages` (best first) that answer `query`, within about `budget_tokens`."""
+def build_context(query: str, passages: Sequence[ScoredPassage], budget_tokens: int, focus: str = "") -> Context:
+    """Choose the sentences of `passages` (best first) that answer `query`, within about `budget_tokens`.
+
+    `focus` is the part of the query that counts double: a follow-up's own words.
+    """
     sentences = [sentence for number, scored in enumerate(passages) for sentence in _split(number, scored)]
     if not sentences:
         return Context(tuple(passages), (), ())
-    wanted = content_terms(query)
-    weights = Weights(sentence.terms for sentence in sentences)
-    headings = [content_terms(_title(scored)) for scored in passages]
-    own = [weights.coverage(wanted, sentence.terms) for sentence in sentences]
-    scores = _smoothed(sentences, _scores(sentences, own, [weights.coverage(wanted, h) for h in headings], passages))
-    chosen = _choose(sentences, scores, passages, budget_tokens)
-    together = frozenset().union(*(sentences[i].terms | headings[sentences[i].passage] for i in chosen))
-    return Context(tuple(passages), tuple(sentences), chosen, max(own), weights.coverage(wanted, together))
+    return _Chooser(query, focus, passages, sentences).choose(budget_tokens)
 
 
 def _split(number: int, scored: ScoredPassage) -> list[Sentence]:
     text = scored.passage.text
-    return [
-        Sentence(number, start, end, text[start:end], content_terms(text[start:end]), mentioned(text[start:end]))
-        for start, end in split_sentences(text)
-    ]
+    found = []
+    for start, end in split_sentences(text):
+        own, line = text[start:end], text.count("\n", 0, start)
+        found.append(Sentence(number, start, end, line, own, content_terms(own), mentioned(own)))
+    return found
 
 
 def _title(scored: ScoredPassage) -> str:
@@ -90,59 +95,92 @@ def _title(scored: ScoredPassage) -> str:
     return " > ".join(heading or [name])
 
 
-def _scores(
-    sentences: Sequence[Sentence], own: Sequence[float], headings: Sequence[float], passages: Sequence[ScoredPassage]
-) -> list[float]:
-    top = max(scored.score for scored in passages) or 1.0
-    return [
-        _OWN * mine + _HEADING * headings[sentence.passage] + _PASSAGE * _relative(passages[sentence.passage], top)
-        for sentence, mine in zip(sentences, own, strict=True)
-    ]
+class _Chooser:
+    def __init__(
+        self, query: str, focus: str, passages: Sequence[ScoredPassage], sentences: Sequence[Sentence]
+    ) -> None:
+        self._passages, self._sentences = tuple(passages), tuple(sentences)
+        self._wanted = content_terms(query)
+        self._weights = Weights((sentence.terms for sentence in sentences), content_terms(focus))
+        self._headings = [content_terms(_title(scored)) for scored in passages]
+        self._costs = [estimate_tokens(sentence.text) for sentence in sentences]
+        self._title_costs = [estimate_tokens(_title(scored)) + 3 for scored in passages]
+        self._own = [self._weights.coverage(self._wanted, sentence.terms) for sentence in sentences]
+        self._scores = self._smoothed(self._base_scores(bool(_ASKS_NUMBER.search(query))))
+
+    def choose(self, budget: int) -> Context:
+        """Greedily: the best affordable sentence, again and again. The very best is always in."""
+        chosen: list[int] = []
+        missing = self._wanted
+        left = set(range(len(self._sentences)))
+        while left:
+            index = max(left, key=lambda i: (self._value(i, missing), -i))
+            left.discard(index)
+            cost = self._cost(index, chosen)
+            if (cost > budget and chosen) or any(
+                self._sentences[i].text == self._sentences[index].text for i in chosen
+            ):
+                continue
+            budget -= cost
+            chosen.append(index)
+            missing -= self._sentences[index].terms
+        return self._context(tuple(sorted(chosen)))
+
+    def _value(self, index: int, missing: frozenset[str]) -> float:
+        gained = missing & self._sentences[index].terms
+        return self._scores[index] + _NEW * self._weights.share(gained, self._wanted)
+
+    def _cost(self, index: int, chosen: Sequence[int]) -> int:
+        passage = self._sentences[index].passage
+        opened = any(self._sentences[i].passage == passage for i in chosen)
+        return self._costs[index] + (0 if opened else self._title_costs[passage])
+
+    def _context(self, chosen: tuple[int, ...]) -> Context:
+        terms = (self._sentences[i].terms | self._headings[self._sentences[i].passage] for i in chosen)
+        covered = self._weights.coverage(self._wanted, frozenset().union(*terms))
+        return Context(self._passages, self._sentences, chosen, max(self._own), covered)
+
+    def _base_scores(self, asks_number: bool) -> list[float]:
+        headings = [self._weights.coverage(self._wanted, heading) for heading in self._headings]
+        found = _relevance(self._passages)
+        return [
+            _OWN * own
+            + _HEADING * headings[sentence.passage]
+            + _PASSAGE * found[sentence.passage]
+            + (_NUMBER if asks_number and sentence.numbers else 0.0)
+            for sentence, own in zip(self._sentences, self._own, strict=True)
+        ]
+
+    def _smoothed(self, scores: Sequence[float]) -> list[float]:
+        smoothed = list(scores)
+        for index, (sentence, after) in enumerate(pairwise(self._sentences)):
+            if sentence.passage == after.passage:
+                smoothed[index + 1] = max(smoothed[index + 1], _NEXT * scores[index])
+                smoothed[index] = max(smoothed[index], _PREVIOUS * scores[index + 1])
+        return smoothed
 
 
-def _relative(scored: ScoredPassage, top: float) -> float:
-    return max(0.0, scored.score / top) ** 4 if top > 0 else 1.0
-
-
-def _smoothed(sentences: Sequence[Sentence], scores: Sequence[float]) -> list[float]:
-    smoothed = list(scores)
-    for index in range(len(scores) - 1):
-        if sentences[index].passage == sentences[index + 1].passage:
-            smoothed[index + 1] = max(smoothed[index + 1], _NEXT * scores[index])
-            smoothed[index] = max(smoothed[index], _PREVIOUS * scores[index + 1])
-    return smoothed
-
-
-def _choose(
-    sentences: Sequence[Sentence], scores: Sequence[float], passages: Sequence[ScoredPassage], budget: int
-) -> tuple[int, ...]:
-    """Greedily by score; a heading is paid for once. The best sentence is always in."""
-    chosen: list[int] = []
-    seen: set[str] = set()
-    opened: set[int] = set()
-    for index in sorted(range(len(scores)), key=lambda i: (-scores[i], i)):
-        sentence = sentences[index]
-        if sentence.text in seen:
-            continue
-        cost = estimate_tokens(sentence.text)
-        if sentence.passage not in opened:
-            cost += estimate_tokens(_title(passages[sentence.passage])) + 3
-        if cost > budget and chosen:
-            continue
-        budget -= cost
-        seen.add(sentence.text)
-        opened.add(sentence.passage)
-        chosen.append(index)
-    return tuple(sorted(chosen))
+def _relevance(passages: Sequence[ScoredPassage]) -> list[float]:
+    """How well each passage was found, 0 to 1: its score, and its cosine where there is one, against the best."""
+    top = max((scored.score for scored in passages), default=0.0)
+    nearest = max((scored.scores.get("dense", 0.0) for scored in passages), default=0.0)
+    found = []
+    for scored in passages:
+        by_score = max(0.0, scored.score / top) ** 2 if top > 0 else 1.0
+        dense = scored.scores.get("dense")
+        by_cosine = by_score if dense is None else max(0.0, 1 - (nearest - dense) / _DENSE_SPREAD)
+        found.append((by_score + by_cosine) / 2)
+    return found
 
 
 def _joined(indices: Sequence[int], sentences: Sequence[Sentence]) -> str:
     text = ""
     for before, index in zip([None, *indices], indices, strict=False):
-        gap = "" if before is None else "…" if index != before + 1 else _space(text, sentences[index].text)
+        gap = "" if before is None else "…" if index != before + 1 else _between(sentences[before], sentences[index])
         text += gap + " ".join(sentences[index].text.split())
     return text
 
 
-def _space(left: str, right: str) -> str:
-    return " " if left[-1:].isascii() and right[:1].isascii() else ""
+def _between(left: Sentence, right: Sentence) -> str:
+    """What stood between two neighbours: a line break, a space or nothing."""
+    return "\n" if right.start - left.end > 0 and right.line != left.line else " " * (right.start > left.end)

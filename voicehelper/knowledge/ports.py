@@ -104,7 +104,7 @@ class IndexQueue(Protocol):
         ...
 
     async def take(self, version_id: UUID, owner: str, lease_s: float) -> Claim | None:
-        """Lease this version if nobody else holds it."""
+        """Lease this version, unless another holds it."""
         ...
 
     async def renew(self, owner: str, lease_s: float) -> set[UUID]:

@@ -35,7 +35,7 @@ UPDATE document_versions v
 SET status = 'processing', lease_owner = $1, lease_until = now() + make_interval(secs => $2), attempts = attempts + 1
 FROM documents d
 WHERE d.id = v.document_id AND v.id = $3 AND v.keyword_seq IS NULL
-  AND (v.status = 'pending' OR v.status = 'processing' AND v.lease_until < now())
+  AND (v.status = 'pending' OR v.status = 'processing' AND (v.lease_until < now() OR v.lease_owner = $1))
 RETURNING v.id, v.document_id, v.tenant_id, v.kb_id, d.name, v.content_type, v.object_key, v.attempts
 """
 

@@ -105,7 +105,7 @@ class Answerer:
         with stage("rag.context") as timed:
             focus = question.text if run.standalone.before else ""
             run.context = build_context(run.standalone.query, retrieved.passages, self._settings.context_tokens, focus)
-            run.evidence = weigh(run.context)
+            run.evidence = weigh(run.context, question.text)
             run.refused = not run.evidence.enough
         run.timings_ms["context"] = timed.ms
 

@@ -20,13 +20,17 @@ _ASKS_NUMBER = re.compile(
     r"|how (?:many|much|long|far|old|big|heavy|soon)|when",
     re.IGNORECASE,
 )
+_LABEL = re.compile(r"[^。！；：:;,，|\d]{2,18}|(?:[A-Za-z'’/&-]+ ){0,7}[A-Za-z'’/&-]+\??")
 # What a sentence's neighbours get of its score: what follows a matching sentence explains it.
 _NEXT, _PREVIOUS = 0.6, 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of a retrieved passage; `start`/`end` are offsets in the passage's text, `line` counts its lines."""
+    """A sentence of a retrieved passage; `start`/`end` are offsets in the passage's text, `line` counts its lines.
+
+    `label` is the index of the sub-heading line it stands under, -1 for none; `is_label` marks such a line.
+    """
 
     passage: int
     start: int
@@ -35,6 +39,8 @@ class Sentence:
     text: str
     terms: frozenset[str]
     numbers: frozenset[str]
+    label: int = -1
+    is_label: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +79,28 @@ def build_context(query: str, passages: Sequence[ScoredPassage], budget_tokens: 
 
     `focus` is the part of the query that counts double: a follow-up's own words.
     """
-    sentences = [sentence for number, scored in enumerate(passages) for sentence in _split(number, scored)]
+    sentences = _split(passages)
     if not sentences:
         return Context(tuple(passages), (), ())
     return _Chooser(query, focus, passages, sentences).choose(budget_tokens)
 
 
-def _split(number: int, scored: ScoredPassage) -> list[Sentence]:
-    text = scored.passage.text
-    found = []
-    for start, end in split_sentences(text):
-        own, line = text[start:end], text.count("\n", 0, start)
-        found.append(Sentence(number, start, end, line, own, content_terms(own), mentioned(own)))
+def _split(passages: Sequence[ScoredPassage]) -> list[Sentence]:
+    found: list[Sentence] = []
+    for number, scored in enumerate(passages):
+        text, label = scored.passage.text, -1
+        for start, end in split_sentences(text):
+            own, line = text[start:end], text.count("\n", 0, start)
+            is_label = _is_label(own, start == 0 or text[start - 1] == "\n", text[end : end + 1] == "\n")
+            label = len(found) if is_label else label
+            terms, numbers = content_terms(own), mentioned(own)
+            found.append(Sentence(number, start, end, line, own, terms, numbers, label, is_label))
     return found
+
+
+def _is_label(text: str, starts_line: bool, ends_line: bool) -> bool:
+    """Whether this is a short line that names what follows, as small sections joined in one chunk have."""
+    return starts_line and ends_line and _LABEL.fullmatch(text) is not None
 
 
 def _title(scored: ScoredPassage) -> str:
@@ -102,17 +117,21 @@ class _Chooser:
         self._passages, self._sentences = tuple(passages), tuple(sentences)
         self._wanted = content_terms(query)
         self._weights = Weights((sentence.terms for sentence in sentences), content_terms(focus))
-        self._headings = [content_terms(_title(scored)) for scored in passages]
+        titles = [content_terms(_title(scored)) for scored in passages]
+        self._headings = [titles[s.passage] | self._label_terms(s) for s in sentences]
         self._costs = [estimate_tokens(sentence.text) for sentence in sentences]
         self._title_costs = [estimate_tokens(_title(scored)) + 3 for scored in passages]
         self._own = [self._weights.coverage(self._wanted, sentence.terms) for sentence in sentences]
         self._scores = self._smoothed(self._base_scores(bool(_ASKS_NUMBER.search(query))))
 
+    def _label_terms(self, sentence: Sentence) -> frozenset[str]:
+        return self._sentences[sentence.label].terms if sentence.label >= 0 else frozenset()
+
     def choose(self, budget: int) -> Context:
         """Greedily: the best affordable sentence, again and again. The very best is always in."""
         chosen: list[int] = []
         missing = self._wanted
-        left = set(range(len(self._sentences)))
+        left = {index for index, sentence in enumerate(self._sentences) if not sentence.is_label} or {0}
         while left:
             index = max(left, key=lambda i: (self._value(i, missing), -i))
             left.discard(index)
@@ -123,32 +142,36 @@ class _Chooser:
                 continue
             budget -= cost
             chosen.append(index)
-            missing -= self._sentences[index].terms
+            missing -= self._sentences[index].terms | self._label_terms(self._sentences[index])
         return self._context(tuple(sorted(chosen)))
 
     def _value(self, index: int, missing: frozenset[str]) -> float:
-        gained = missing & self._sentences[index].terms
+        gained = missing & (self._sentences[index].terms | self._label_terms(self._sentences[index]))
         return self._scores[index] + _NEW * self._weights.share(gained, self._wanted)
 
     def _cost(self, index: int, chosen: Sequence[int]) -> int:
-        passage = self._sentences[index].passage
-        opened = any(self._sentences[i].passage == passage for i in chosen)
-        return self._costs[index] + (0 if opened else self._title_costs[passage])
+        """Tokens of the sentence, and of its passage's title and its label where it is the first under them."""
+        sentence = self._sentences[index]
+        cost = self._costs[index]
+        if all(self._sentences[i].passage != sentence.passage for i in chosen):
+            cost += self._title_costs[sentence.passage]
+        if sentence.label >= 0 and all(self._sentences[i].label != sentence.label for i in chosen):
+            cost += self._costs[sentence.label] + 1
+        return cost
 
     def _context(self, chosen: tuple[int, ...]) -> Context:
-        terms = (self._sentences[i].terms | self._headings[self._sentences[i].passage] for i in chosen)
+        terms = (self._sentences[i].terms | self._headings[i] for i in chosen)
         covered = self._weights.coverage(self._wanted, frozenset().union(*terms))
         return Context(self._passages, self._sentences, chosen, max(self._own), covered)
 
     def _base_scores(self, asks_number: bool) -> list[float]:
-        headings = [self._weights.coverage(self._wanted, heading) for heading in self._headings]
         found = _relevance(self._passages)
         return [
             _OWN * own
-            + _HEADING * headings[sentence.passage]
+            + _HEADING * self._weights.coverage(self._wanted, heading)
             + _PASSAGE * found[sentence.passage]
             + (_NUMBER if asks_number and sentence.numbers else 0.0)
-            for sentence, own in zip(self._sentences, self._own, strict=True)
+            for sentence, own, heading in zip(self._sentences, self._own, self._headings, strict=True)
         ]
 
     def _smoothed(self, scores: Sequence[float]) -> list[float]:
@@ -174,13 +197,20 @@ def _relevance(passages: Sequence[ScoredPassage]) -> list[float]:
 
 
 def _joined(indices: Sequence[int], sentences: Sequence[Sentence]) -> str:
-    text = ""
-    for before, index in zip([None, *indices], indices, strict=False):
-        gap = "" if before is None else "…" if index != before + 1 else _between(sentences[before], sentences[index])
-        text += gap + " ".join(sentences[index].text.split())
+    """The sentences, each new label before its first one; gaps are marked."""
+    text, before = "", None
+    for index in indices:
+        sentence = sentences[index]
+        previous = None if before is None else sentences[before]
+        if sentence.label >= 0 and (previous is None or previous.label != sentence.label):
+            text += f"\n[{sentences[sentence.label].text}] " if text else f"[{sentences[sentence.label].text}] "
+        elif previous is not None:
+            text += "…" if index != before + 1 else _between(previous, sentence)
+        text += " ".join(sentence.text.split())
+        before = index
     return text
 
 
 def _between(left: Sentence, right: Sentence) -> str:
     """What stood between two neighbours: a line break, a space or nothing."""
-    return "\n" if right.start - left.end > 0 and right.line != left.line else " " * (right.start > left.end)
+    return "\n" if right.line != left.line else " " * (right.start > left.end)

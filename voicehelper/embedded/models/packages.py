@@ -40,6 +40,7 @@ class _Assembly:
         self.job = job
         self.part_size = source.part_size or job.entry.size
         self.folder = job.partial.path.with_name(job.partial.path.name + ".parts")
+        self._before = 0
         self._counts: dict[int, int] = {}
         self._lock = threading.Lock()
 
@@ -47,7 +48,8 @@ class _Assembly:
         self.folder.mkdir(exist_ok=True)
         self._clear_leftovers()
         self.job.partial.rewind(self.job.partial.offset // self.part_size * self.part_size)
-        missing = range(self.job.partial.offset // self.part_size, self.source.count)
+        self._before = self.job.partial.offset
+        missing = range(self._before // self.part_size, self.source.count)
         self.job.note(f"from packages, {len(missing)} of {self.source.count} parts")
         self._append_in_order(missing)
         shutil.rmtree(self.folder)
@@ -115,11 +117,7 @@ class _Assembly:
     def _count(self, index: int, done: int) -> None:
         with self._lock:
             self._counts[index] = done
-            self.job.report(min(self.job.entry.size, self._before() + sum(self._counts.values())))
-
-    def _before(self) -> int:
-        """Bytes appended before this run's first part."""
-        return min(self._counts) * self.part_size
+            self.job.report(min(self.job.entry.size, self._before + sum(self._counts.values())))
 
     def _clear_leftovers(self) -> None:
         """Of a killed run: half-extracted wheels, and parts that are in the file already."""

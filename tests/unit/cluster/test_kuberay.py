@@ -1,34 +1,25 @@
 """kuberay/ offline: generated from serve_config.yaml, well-formed, and consistent with itself and with our settings."""
 
-import importlib.util
 import os
 import shlex
 from pathlib import Path
+from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from deployments.options import LOADS, serve_options
+from kuberay import generate
+from tests.unit.cluster import kuberay_schema as schema
 from voicehelper.config import Settings
 
 ROOT = Path(__file__).parents[3]
 KUBERAY = ROOT / "kuberay"
 
 
-def _module(path: Path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-generate = _module(KUBERAY / "generate.py")
-schema = _module(Path(__file__).parent / "kuberay_schema.py")
-
-
-def _load(name: str) -> dict:
+def _load(name: str) -> Any:
     return yaml.safe_load((KUBERAY / name).read_text())
 
 
@@ -38,7 +29,7 @@ SECRETS = list(yaml.safe_load_all((KUBERAY / "secrets.template.yaml").read_text(
 CLUSTERS = {"service": SERVICE["spec"]["rayClusterConfig"], "job": JOB["spec"]["rayClusterSpec"]}
 
 
-def _args() -> dict:
+def _args() -> Any:
     return yaml.safe_load(SERVICE["spec"]["serveConfigV2"])["applications"][0]["args"]
 
 

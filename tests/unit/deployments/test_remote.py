@@ -3,7 +3,7 @@
 import asyncio
 import pickle
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -188,6 +188,7 @@ async def test_a_stream_whose_replica_died_is_unavailable():
 async def test_closing_the_generator_cancels_the_call():
     handle = FakeHandle(FakeChatModel(reply="很长的回答" * 10))
     stream = remote(ChatModel, handle).stream(REQUEST)
+    assert isinstance(stream, AsyncGenerator)
     await anext(stream)
     await stream.aclose()
     assert handle.responses[0].cancelled

@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 
 from voicehelper.cli.session import ApiError, ClientError, ServerDown, Session, api_error, parsed
-from voicehelper.cli.sse import ServerEvent, read_events
+from voicehelper.cli.sse import ServerEvent, read_events, split_lines
 from voicehelper.config import Settings
 from voicehelper.embedded.instance import open_instance
 from voicehelper.identity.admin import AdminCredentials, credentials_file, read_credentials
@@ -133,7 +133,7 @@ class ApiClient(Session):
             if response.is_error:
                 response.read()
                 raise api_error(response)
-            for event in read_events(response.iter_lines()):
+            for event in read_events(split_lines(response.iter_text())):
                 ended = event.name in {"message.completed", "error"}
                 yield event
         except httpx.TransportError as error:

@@ -15,6 +15,18 @@ class ServerEvent:
     data: dict[str, Any]
 
 
+def split_lines(pieces: Iterable[str]) -> Iterator[str]:
+    """Lines of a text that comes in pieces. Only LF and CR LF end one: `str.splitlines`, and with it httpx, would also
+    cut at U+2028, U+2029 and U+0085 within the data."""
+    rest = ""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split("\n")
+        for line in lines:
+            yield line.removesuffix("\r")
+    if rest:
+        yield rest
+
+
 def read_events(lines: Iterable[str]) -> Iterator[ServerEvent]:
     """Events from the lines of a stream (without their ends). An event that is not finished by a blank line is lost."""
     fields: dict[str, str] = {}

@@ -15,6 +15,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _AHEAD = 64  # events produced before the client took them; then the model waits
+# JSON leaves these as they are, and many clients (httpx among them) take them for ends of lines.
+_LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
 _COMMENT = format_sse_event(comment="keep-alive")
 
 
@@ -122,7 +124,7 @@ class EventStream(Response):
 
     def _frame(self, name: str, data: str) -> bytes:
         self._count += 1
-        return format_sse_event(event=name, data_str=data, id=str(self._count))
+        return format_sse_event(event=name, data_str=data.translate(_LINE_ENDS), id=str(self._count))
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, R]) -> R:

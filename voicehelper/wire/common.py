@@ -15,6 +15,9 @@ def storable(text: str) -> str:
 
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(storable)]
+Question = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8000), AfterValidator(storable)
+]
 Paragraph = Annotated[str, StringConstraints(max_length=2000), AfterValidator(storable)]
 
 

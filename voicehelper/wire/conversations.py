@@ -6,11 +6,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from voicehelper.wire.common import Body, ErrorBody, Line, View, storable
+from voicehelper.wire.common import Body, ErrorBody, Line, Question, View, storable
 
-Content = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=8000), AfterValidator(storable)
-]
 Bases = Annotated[list[Line], Field(max_length=50)]
 
 
@@ -66,7 +63,7 @@ class MessageView(View):
 class MessageCreate(Body):
     """A question. `knowledge_bases` (ids or names) overrides the conversation's own for this question."""
 
-    content: Content
+    content: Question
     knowledge_bases: Bases | None = None
     stream: bool = Field(False, description="Server-sent events, as with `Accept: text/event-stream`")
 

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from pydantic import Field
 
-from voicehelper.wire.common import Body, Line, View
+from voicehelper.wire.common import Body, Line, Question, View
 
 
 class SearchRequest(Body):
     """A query against some knowledge bases (ids or names); none given searches all of the tenant's."""
 
-    query: Line
+    query: Question
     knowledge_bases: Annotated[list[Line], Field(max_length=50)] = Field(default_factory=list)
     top_k: int | None = Field(None, ge=1, le=50)
 

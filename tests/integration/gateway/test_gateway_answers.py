@@ -87,6 +87,14 @@ async def test_events_come_typed_and_in_order(harness: Any, way: str) -> None:
     assert events[5][2]["document_name"] == "退款.md"
 
 
+async def test_odd_line_separators_do_not_cut_events(harness: Any) -> None:
+    text = "一\u2028二\u2029三\x85四\r五\r\n六"
+    harness.answerer.events = (AnswerDelta(text), AnswerDone("answered"))
+    response = await ask(harness, await harness.conversation(), stream=True)
+    data = [line for line in response.text.splitlines() if line.startswith("data: ")]
+    assert json.loads(data[1].removeprefix("data: ")) == {"text": text}
+
+
 async def test_errors_before_the_first_event_are_real_responses(harness: Any) -> None:
     conversation = await harness.conversation()
     for body, status in [({"content": "x", "knowledge_bases": ["nope"]}, 404), ({"content": ""}, 400)]:

@@ -7,7 +7,7 @@ import socket
 import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 import pytest
 import uvicorn
@@ -169,7 +169,7 @@ async def test_a_giant_body_is_answered_while_it_is_sent(url: str, harness: Any)
 
     def work() -> None:
         with ApiClient(url, ADMIN) as client, pytest.raises(ApiError, match="41301"):
-            client.upload(kb, "giant.pdf", Giant())  # type: ignore[arg-type]
+            client.upload(kb, "giant.pdf", cast(BinaryIO, Giant()))
 
     await apart(work)
     assert harness.objects.blobs == {}

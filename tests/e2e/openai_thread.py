@@ -47,12 +47,10 @@ class ScriptedModel:
 @contextmanager
 def scripted_model() -> Iterator[ScriptedModel]:
     """The model on a free loopback port for the length of the block."""
-    model, started, stop = ScriptedModel(), threading.Event(), None
+    model, started, stop = ScriptedModel(), threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
     async def serve() -> None:
-        nonlocal stop
-        stop = asyncio.Event()
         async with openai_server(model.behave) as server:
             model.url = server.url
             started.set()

@@ -22,14 +22,15 @@ class Draft:
 
     @property
     def text(self) -> str:
-        """The text so far."""
-        return "".join(self.parts)
+        """The text so far, as PostgreSQL can store it: without NUL, halves of a character joined or replaced."""
+        joined = "".join(self.parts).replace("\x00", "")
+        return joined.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def take(self, event: AnswerEvent) -> None:
         """Keep what `event` brings."""
         match event:
             case AnswerDelta(text):
-                self.parts.append(text.replace("\x00", ""))  # PostgreSQL stores no NUL
+                self.parts.append(text)
             case AnswerCitations(citations):
                 self.citations = citations
             case AnswerDone():

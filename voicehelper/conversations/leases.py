@@ -62,4 +62,6 @@ class Leases:
                 await self.tend()
             except VoiceHelperError as error:  # the database is away; it will be back
                 log.warning("leases.not_tended", code=error.code, reason=error.message)
+            except Exception as error:  # without this loop every answer of the process loses its lease
+                log.error("leases.failed", error=type(error).__name__, exc_info=error)
             await self._clock.sleep(self.lease_s / 3)

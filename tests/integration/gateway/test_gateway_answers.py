@@ -95,6 +95,13 @@ async def test_odd_line_separators_do_not_cut_events(harness: Any) -> None:
     assert json.loads(data[1].removeprefix("data: ")) == {"text": text}
 
 
+async def test_a_character_sent_in_halves(harness: Any) -> None:
+    harness.answerer.events = (AnswerDelta("\ud83d"), AnswerDelta("\ude00\x00"), AnswerDone("answered"))
+    response = await ask(harness, await harness.conversation(), stream=True)
+    name, data = parse(response.text)[-1][1:]
+    assert (name, data["message"]["content"]) == ("message.completed", "\U0001f600")
+
+
 async def test_errors_before_the_first_event_are_real_responses(harness: Any) -> None:
     conversation = await harness.conversation()
     for body, status in [({"content": "x", "knowledge_bases": ["nope"]}, 404), ({"content": ""}, 400)]:

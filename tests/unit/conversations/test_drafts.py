@@ -36,3 +36,18 @@ def test_a_draft_becomes_what_its_end_makes_of_it() -> None:
     assert draft.completed().metadata["usage"] == {"prompt_tokens": 1, "completion_tokens": 2, "cached_tokens": 0}
     assert draft.failed(Overloaded("queue")).metadata["error"] == {"code": 42902}
     assert draft.failed(KeyError("secret")).metadata == {"outcome": "failed", "error": {"code": 50000}}
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        (["\ud83d", "\ude00"], "\U0001f600"),
+        (["a\ud83d", "b"], "a\ufffdb"),
+        (["\x00"], ""),
+        (["退\u2028款"], "退\u2028款"),
+    ],
+)
+def test_what_models_send_in_halves_can_be_stored(parts: list[str], text: str) -> None:
+    draft = Draft(new_id(), parts)
+    assert draft.text == text
+    draft.text.encode()

@@ -84,7 +84,8 @@ def _views(event: TurnEvent) -> list[tuple[str, View]]:
         case AnswerStatus(stage):
             return [("status", StatusEvent(stage=stage))]
         case AnswerDelta(text):
-            return [("delta", DeltaEvent(text=text))]
+            whole = text.encode("utf-8", "replace").decode()  # half a character cannot travel alone
+            return [("delta", DeltaEvent(text=whole))]
         case AnswerCitations(citations):
             return [("citation", CitationView.model_validate(citation)) for citation in citations]
         case AnswerDone():

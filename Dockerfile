@@ -25,6 +25,8 @@ FROM python:3.11-slim-bookworm AS cpu
 RUN apt-get update && apt-get install -y --no-install-recommends wget libgomp1 procps && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 1000 --create-home ray && install -d -o ray -g ray /var/lib/voicehelper /var/lib/voicehelper/run /var/lib/voicehelper/run/metrics
 COPY --from=build /opt/venv /opt/venv
+# Ray and KubeRay run their commands in login shells, which start from a PATH of their own.
+RUN echo 'export PATH=/opt/venv/bin:$PATH' > /etc/profile.d/voicehelper.sh
 COPY --from=models --chown=ray:ray /models /models
 COPY --chown=ray:ray serve_config.yaml /app/serve_config.yaml
 COPY --chown=ray:ray kuberay /app/kuberay
@@ -48,6 +50,7 @@ COPY voicehelper voicehelper
 COPY actors actors
 COPY deployments deployments
 COPY pipelines pipelines
+RUN echo 'export PATH=/opt/venv/bin:$PATH' > /etc/profile.d/voicehelper.sh
 # Without the constraints: vLLM pins versions of its own.
 RUN python3.11 -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir ".[gpu,otlp,s3]"
 COPY --from=models --chown=ray:ray /models /models

@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from voicehelper.config import RagSettings
 from voicehelper.context import current_context
+from voicehelper.documents.sentences import split_sentences
 from voicehelper.errors import DeadlineExceeded, RateLimited, Unavailable
 from voicehelper.ports.chat import ChatDone, ChatModel, ChatRequest
 from voicehelper.ports.search import Scope
-from voicehelper.rag.citations import align, cite
+from voicehelper.rag.citations import Support, align, cite
 from voicehelper.rag.context import build_context
 from voicehelper.rag.events import (
     AnswerCitations,
@@ -83,7 +84,7 @@ class Answerer:
             async with aclosing(self._generate(run)) as deltas:
                 async for delta in deltas:
                     yield delta
-        supports = [] if run.refused else align(run.text, run.context)
+        supports = _supports(run)
         supported = sum(bool(support.sources) for support in supports)
         if supports and not supported and not run.invented:
             yield AnswerDelta(run.phrases.unsupported)
@@ -103,7 +104,7 @@ class Answerer:
         run.degraded += retrieved.degraded
         run.timings_ms |= {"retrieve": timed.ms, **retrieved.timings_ms}
         with stage("rag.context") as timed:
-            focus = question.text if run.standalone.before else ""
+            focus = run.standalone.question if run.standalone.lead else ""
             run.context = build_context(run.standalone.query, retrieved.passages, self._settings.context_tokens, focus)
             run.evidence = weigh(run.context, question.text)
             run.refused = not run.evidence.enough
@@ -135,7 +136,7 @@ class Answerer:
             run.refused = True
             yield AnswerDelta(run.phrases.refusal)
         elif run.invented:
-            run.refused = not any(support.sources for support in align(run.text, run.context))
+            run.refused = not any(support.sources for support in _supports(run))
             yield AnswerDelta(run.phrases.withdrawn)
 
     async def _stream(self, run: Answering) -> AsyncGenerator[str, None]:
@@ -158,10 +159,8 @@ class Answerer:
                 yield event.text
 
     def _request(self, run: Answering) -> ChatRequest:
-        question, settings = run.question, self._settings
-        messages = build_prompt(
-            question.text, run.context.render(), run.standalone.before, run.language, settings.history_tokens
-        )
+        settings = self._settings
+        messages = build_prompt(run.standalone, run.context.render(), run.language, settings.history_tokens)
         return ChatRequest(messages, max_tokens=settings.max_answer_tokens)
 
     async def _discard(self, request: ChatRequest) -> None:
@@ -184,9 +183,17 @@ def _said(run: Answering, text: str) -> AnswerDelta:
 
 
 def _known_numbers(run: Answering) -> frozenset[str]:
-    """Numbers the answer may state: those of the question, of what it leans on and of the context with its headings."""
-    talk = " ".join(turn.answer for turn in run.standalone.before)
-    return mentioned("\n".join([run.standalone.query, run.question.text, talk, run.context.render()]))
+    """Numbers the answer may state: those of the question and of the context with its headings."""
+    return mentioned("\n".join([run.question.text, run.standalone.question, run.context.render()]))
+
+
+def _supports(run: Answering) -> list[Support]:
+    """The support of each sentence the reader has seen whole; none for a refusal."""
+    if run.refused:
+        return []
+    spans = split_sentences(run.text)
+    whole = spans[:-1] if run.invented else spans
+    return align(run.text, whole, run.context, run.standalone.query)
 
 
 def _done(run: Answering, supported: int, sentences: int) -> AnswerDone:

@@ -8,7 +8,6 @@ An answer in another language than its source shares no terms with it; there onl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from voicehelper.documents.sentences import split_sentences
 from voicehelper.rag.context import Context, Sentence
 from voicehelper.rag.events import Citation
 from voicehelper.rag.language import language_of
@@ -20,6 +19,8 @@ SUPPORTED = 0.45
 _SECOND_GAIN = 0.2
 _ACROSS_LANGUAGES = 0.5
 _SHOWN_BONUS = 0.05
+_FEW_TERMS = 3
+_ELLIPTIC = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,13 @@ class Support:
     score: float
 
 
-def align(answer: str, context: Context) -> list[Support]:
-    """The support of each sentence of `answer` that says something."""
-    aligner = _Aligner(context)
-    found = [aligner.support(answer, start, end) for start, end in split_sentences(answer)]
+def align(answer: str, spans: Sequence[tuple[int, int]], context: Context, question: str) -> list[Support]:
+    """The support of each sentence of `answer` at `spans` that says something.
+
+    "可以。" and "3天" say something only together with the `question`: so short a sentence borrows its terms.
+    """
+    aligner = _Aligner(context, content_terms(question))
+    found = [aligner.support(answer, start, end) for start, end in spans]
     return [support for support in found if support is not None]
 
 
@@ -64,16 +68,19 @@ def cite(supports: Sequence[Support], context: Context) -> tuple[Citation, ...]:
 
 
 class _Aligner:
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, asked: frozenset[str]) -> None:
         self._context = context
+        self._asked = asked
         self._shown = frozenset(context.chosen)
         self._weights = Weights(sentence.terms for sentence in context.sentences)
 
     def support(self, answer: str, start: int, end: int) -> Support | None:
         text = answer[start:end]
-        terms, numbers = content_terms(text), stated(text)
-        if not terms:
+        if not any(char.isalnum() for char in text):
             return None
+        terms, numbers = content_terms(text), stated(text)
+        if len(terms) < _FEW_TERMS:
+            return self._elliptic(start, end, terms, numbers)
         ranked = self._ranked(terms)
         for score, sentence in ranked[:5]:
             sources = self._completed(sentence, terms, numbers, ranked)
@@ -82,6 +89,16 @@ class _Aligner:
                 return Support(start, end, sources, round(self._weights.coverage(terms, held), 3))
         across = self._across_languages(text, terms, numbers)
         return Support(start, end, across, _ACROSS_LANGUAGES if across else 0.0)
+
+    def _elliptic(self, start: int, end: int, terms: frozenset[str], numbers: frozenset[str]) -> Support:
+        """The shown sentence that has all of so short a sentence, and most of the question."""
+        best, sources = _ELLIPTIC, ()  # type: tuple[float, tuple[Sentence, ...]]
+        for sentence in self._context.shown():
+            held = sentence.terms | self._context.heading_terms(sentence)
+            score = self._weights.coverage(self._asked | terms, held)
+            if terms <= held and numbers <= sentence.numbers and score > best:
+                best, sources = score, (sentence,)
+        return Support(start, end, sources, round(best, 3) if sources else 0.0)
 
     def _ranked(self, terms: frozenset[str]) -> list[tuple[float, Sentence]]:
         scored = [

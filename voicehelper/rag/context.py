@@ -22,7 +22,9 @@ _ASKS_NUMBER = re.compile(
 )
 _LABEL = re.compile(r"[^。！；：:;,，|\d]{2,18}|(?:[A-Za-z'’/&-]+ ){0,7}[A-Za-z'’/&-]+\??")
 # What a sentence's neighbours get of its score: what follows a matching sentence explains it.
-_NEXT, _PREVIOUS = 0.6, 0.4
+_NEXT, _PREVIOUS, _SAME_LIST = 0.6, 0.4, 0.95
+_ITEM = re.compile(r"\d{1,2}[.、)）]")
+_LEAST = 0.35  # a sentence worth less than this share of the best one only costs time
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,11 @@ class Context:
     def shown(self) -> tuple[Sentence, ...]:
         """The chosen sentences."""
         return tuple(self.sentences[index] for index in self.chosen)
+
+    def heading_terms(self, sentence: Sentence) -> frozenset[str]:
+        """Terms of the headings `sentence` stands under."""
+        label = self.sentences[sentence.label].terms if sentence.label >= 0 else frozenset()
+        return label | content_terms(_title(self.passages[sentence.passage]))
 
     def render(self) -> str:
         """The chosen sentences under their headings; gaps within a passage are marked."""
@@ -132,9 +139,13 @@ class _Chooser:
         chosen: list[int] = []
         missing = self._wanted
         left = {index for index, sentence in enumerate(self._sentences) if not sentence.is_label} or {0}
+        best = 0.0
         while left:
             index = max(left, key=lambda i: (self._value(i, missing), -i))
             left.discard(index)
+            best = best or self._value(index, missing)
+            if self._value(index, missing) < _LEAST * best:
+                break
             cost = self._cost(index, chosen)
             if (cost > budget and chosen) or any(
                 self._sentences[i].text == self._sentences[index].text for i in chosen
@@ -175,12 +186,20 @@ class _Chooser:
         ]
 
     def _smoothed(self, scores: Sequence[float]) -> list[float]:
+        """Scores raised by those of neighbours: forwards, then backwards; the steps of a list pull each other along."""
         smoothed = list(scores)
-        for index, (sentence, after) in enumerate(pairwise(self._sentences)):
-            if sentence.passage == after.passage:
-                smoothed[index + 1] = max(smoothed[index + 1], _NEXT * scores[index])
-                smoothed[index] = max(smoothed[index], _PREVIOUS * scores[index + 1])
+        pairs = list(enumerate(pairwise(self._sentences)))
+        for index, (left, right) in pairs:
+            smoothed[index + 1] = max(smoothed[index + 1], _pull(left, right, _NEXT) * smoothed[index])
+        for index, (left, right) in reversed(pairs):
+            smoothed[index] = max(smoothed[index], _pull(left, right, _PREVIOUS) * smoothed[index + 1])
         return smoothed
+
+
+def _pull(left: Sentence, right: Sentence, share: float) -> float:
+    if left.passage != right.passage or right.is_label:
+        return 0.0
+    return _SAME_LIST if _ITEM.match(left.text) and _ITEM.match(right.text) else share
 
 
 def _relevance(passages: Sequence[ScoredPassage]) -> list[float]:

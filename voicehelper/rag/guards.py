@@ -20,7 +20,7 @@ _IGNORANCE = re.compile(
 )
 _SENTENCE_END = re.compile(r"[。！？!?\n]|\.\s|\.$")
 _HOLD_CHARS = 120
-_LONGEST_OPENER = 12
+_SHORTEST, _LONGEST_OPENER = 4, 12
 _LAST_PIECES = 3
 _OPEN_NUMBER = re.compile(r"[0-9０-９][0-9０-９,，.．]*$|[零〇一二两三四五六七八九十百千万]+$")
 _LIST_MARK = re.compile(r"(?m)^\s*\d{1,2}[.、)）．](?!\d)")
@@ -52,9 +52,11 @@ class RefusalGate:
 
     def _undecided(self) -> bool:
         start = self._held.lstrip().lower()
-        if len(start) < 2 or (len(start) < _LONGEST_OPENER and start.isascii() and " " not in start):
+        if _SENTENCE_END.search(start):
+            return False
+        if len(start) < _SHORTEST or (start.isascii() and len(start) < _LONGEST_OPENER and " " not in start):
             return True
-        return bool(_OPENERS.match(start)) and not _SENTENCE_END.search(start) and len(start) < _HOLD_CHARS
+        return bool(_OPENERS.match(start)) and len(start) < _HOLD_CHARS
 
     def _release(self) -> str:
         start = self._held.lstrip().lower()

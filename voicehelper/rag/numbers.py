@@ -40,7 +40,9 @@ def mentioned(text: str) -> frozenset[str]:
     """Every possible number: digits, all Chinese numerals, small English number words."""
     folded = fold(text)
     found = set(_arabic(folded))
-    found.update(_chinese_value(match[0]) for match in _CHINESE.finditer(folded))
+    for match in _CHINESE.finditer(folded):
+        found.add(_chinese_value(match[0]))
+        found.update(str(_DIGITS[char]) for char in match[0] if char in _DIGITS)  # "统一七日" is not 17
     found.update(str(_WORDS[word]) for word in _WORD.findall(folded) if word in _WORDS)
     return frozenset(found)
 

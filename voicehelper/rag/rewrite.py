@@ -27,7 +27,10 @@ _GENERIC = re.compile(
     r"申请|办理|操作|收费|免费|价格|多少钱|钱|时间|天|费用|条件|流程|步骤|原因|支持|需要|具体|详细|例外|限制|吗|cost|take|price|free|apply"
 )
 _CODE = re.compile(r"[A-Za-z]*\d*[A-Za-z]+[-_]?[A-Za-z]*\d+[A-Za-z0-9-]*|《[^》]{1,20}》|“[^”]{1,12}”")
+_NUMBERED = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]*-?\d[A-Za-z0-9.-]*")
 _SHORT = 60
+_SHORTEST_QUESTION = 4
+_MOST_NAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,19 @@ class Standalone:
     """A question that needs no history.
 
     Attributes:
-        query: what to search for.
-        before: the turns the question leans on, oldest first; empty when it stands by itself.
+        question: what is asked.
+        lead: what was asked before, as far as the question leans on it; empty when it stands by itself.
+        rewritten: whether `question` differs from the user's words.
     """
 
-    query: str
-    before: tuple[PastTurn, ...] = ()
+    question: str
+    lead: str = ""
+    rewritten: bool = False
+
+    @property
+    def query(self) -> str:
+        """What to search for."""
+        return f"{self.lead} {self.question}".strip()
 
 
 class Rewriter(Protocol):
@@ -61,17 +71,21 @@ def is_follow_up(text: str) -> bool:
 
 
 class MergeRewriter:
-    """Puts the questions a follow-up leans on before it, and product codes the last answer named."""
+    """Puts the questions a follow-up leans on before it, and product codes the last answer named.
+
+    A follow-up with a number or code of its own ("那 12 期呢？", "换成 H7 呢？") replaces those asked about before.
+    """
 
     async def rewrite(self, text: str, history: Sequence[PastTurn]) -> Standalone:
         """See `Rewriter`."""
-        before = _leaned_on(text, history)
+        before = leaned_on(text, history)
         if not before:
             return Standalone(text)
-        asked = [turn.question.strip() for turn in before]
-        spoken = "".join(asked) + text
-        named = [code for code in dict.fromkeys(_CODE.findall(before[-1].answer)) if code not in spoken][:3]
-        return Standalone(" ".join([*asked, *named, text]), before)
+        asked = " ".join(turn.question.strip() for turn in before)
+        if _NUMBERED.search(text):
+            return Standalone(text, " ".join(_NUMBERED.sub("", asked).split()))
+        named = [code for code in dict.fromkeys(_CODE.findall(before[-1].answer)) if code not in asked + text]
+        return Standalone(text, " ".join([asked, *named[:_MOST_NAMES]]))
 
 
 class ModelRewriter:
@@ -83,10 +97,10 @@ class ModelRewriter:
 
     async def rewrite(self, text: str, history: Sequence[PastTurn]) -> Standalone:
         """See `Rewriter`. Raises what the chat model raises."""
-        merged = await self._merge.rewrite(text, history)
-        if not merged.before:
-            return merged
-        talk = "\n".join(f"问：{turn.question}\n答：{turn.answer[:_SHORT]}" for turn in merged.before)
+        before = leaned_on(text, history)
+        if not before:
+            return Standalone(text)
+        talk = "\n".join(f"问：{turn.question}\n答：{turn.answer[:_SHORT]}" for turn in before)
         request = ChatRequest(
             (
                 ChatMessage("system", "把最后的问题改写成一个不依赖上文的完整问题。只输出改写后的问题。"),
@@ -99,10 +113,12 @@ class ModelRewriter:
         async with aclosing(self._chat.stream(request)) as events:  # type: ignore[type-var]
             async for event in events:
                 said += event.text if isinstance(event, ChatDelta) else ""
-        return Standalone(said.strip(), merged.before) if len(said.strip()) > 3 else merged
+        if len(said.strip()) < _SHORTEST_QUESTION:
+            return await self._merge.rewrite(text, history)
+        return Standalone(said.strip(), rewritten=True)
 
 
-def _leaned_on(text: str, history: Sequence[PastTurn]) -> tuple[PastTurn, ...]:
+def leaned_on(text: str, history: Sequence[PastTurn]) -> tuple[PastTurn, ...]:
     """The last turn that stands alone and, if others came since, the latest one; empty when `text` stands alone."""
     if not history or not is_follow_up(text):
         return ()

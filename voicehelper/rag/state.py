@@ -50,7 +50,7 @@ class Answering:
         return {
             "query": self.standalone.query,
             "language": self.language,
-            "follow_up": bool(self.standalone.before),
+            "follow_up": bool(self.standalone.lead) or self.standalone.rewritten,
             "evidence": asdict(self.evidence),
             "passages": [
                 {

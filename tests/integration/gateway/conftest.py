@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ import pytest
 from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from voicehelper.config import HttpSettings
 from voicehelper.conversations import ConversationService
@@ -161,6 +162,13 @@ def live(harness: Harness) -> Callable[[UUID, str], LiveRequest]:
         return LiveRequest(harness.app, path, {"content": content, **body}, headers)
 
     return start
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """No log on the screen: structlog's own rendering of a traceback takes seconds."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture

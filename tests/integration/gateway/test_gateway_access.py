@@ -50,7 +50,7 @@ async def test_a_token_of_another_key_or_algorithm_is_refused(harness: Any) -> N
     real = harness.issuer.issue(harness.admin).token
     claims = jwt.decode(real, options={"verify_signature": False})
     forged = [
-        jwt.encode(claims, "guessed", "HS256", {"kid": "test-key"}),
+        jwt.encode(claims, "a guess that is long enough for the algorithm", "HS256", {"kid": "test-key"}),
         jwt.encode(claims, "", "none", {"kid": "test-key"}),
         real[:-8] + "AAAAAAAA",
     ]

@@ -206,14 +206,19 @@ def print_verdict(results: dict[str, list[tuple[float, ...]]], names: list[str])
 
 
 def cross_validate(scored: list[Scored]) -> None:
-    """Choose both parameters on two sets (by MRR over the best single MRR, summed) and judge them on the third."""
+    """Choose both parameters on two sets and judge them on the third.
+
+    Chosen is the largest mean of each set's gain over its best single engine, as a share of the largest gain possible
+    there: relative MRR would let the set with the lowest figures decide alone.
+    """
     grid = list(itertools.product(WEIGHTS, TEMPERATURES))
     mrr = np.array([[measure(fused(*point)(one), one.data)[3] for one in scored] for point in grid])
     single = np.array([max(measure(one.keyword(), one.data)[3], measure(one.cosine, one.data)[3]) for one in scored])
     rows: list[list[object]] = []
     for left_out, one in enumerate(scored):
         others = [number for number in range(len(scored)) if number != left_out]
-        chosen = int(np.argmax((mrr[:, others] / single[others]).sum(axis=1)))
+        gains = (mrr[:, others] - single[others]) / (mrr[:, others].max(axis=0) - single[others])
+        chosen = int(np.argmax(gains.mean(axis=1)))
         weight, temperature = grid[chosen]
         figures = [mrr[chosen, left_out], single[left_out], mrr[:, left_out].max()]
         rows.append([one.data.name, weight, temperature, *(f"{figure:.4f}" for figure in figures)])

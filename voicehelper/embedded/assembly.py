@@ -115,6 +115,14 @@ def _external(name: str, url: str, check: Callable[[str], Awaitable[str]]) -> Ex
     return ExternalEngine(name, lambda: check(url), urlsplit(url).port or 0)
 
 
+async def check_external(settings: Settings) -> None:
+    """See that the servers the user named can be used. Raises `EngineError` saying which cannot, and why."""
+    if settings.postgres_url is not None:
+        await check_postgres(settings.postgres_dsn())
+    if settings.redis_url is not None:
+        await check_redis(settings.redis_dsn())
+
+
 async def check_postgres(dsn: str) -> str:
     """Version of the PostgreSQL at `dsn`, which must offer pgvector. Raises `EngineError`."""
     try:

@@ -142,7 +142,7 @@ def set_up(settings: Settings, free: Callable[[int], bool] = is_free) -> Instanc
         EngineError: the folder cannot be written, the disk is full, or a port asked for by name is taken.
     """
     home = settings.home.absolute()
-    _make_folders(home)
+    make_folders(home)
     known = _secrets(home / "keys" / "engines.json")
     ports = choose_ports(settings, _remembered(home / "run" / "ports.json"), free)
     write_private(home / "run" / "ports.json", json.dumps(asdict(ports)))
@@ -173,7 +173,12 @@ def choose_ports(settings: Settings, remembered: Ports | None, free: Callable[[i
     return Ports(**chosen)
 
 
-def _make_folders(home: Path) -> None:
+def make_folders(home: Path) -> None:
+    """Make the folders of an instance, and see that they can be written.
+
+    Raises:
+        EngineError: they cannot, or the disk is full.
+    """
     try:
         fresh = not home.exists()
         home.mkdir(parents=True, exist_ok=True)

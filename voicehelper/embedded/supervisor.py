@@ -19,7 +19,7 @@ import psutil
 
 from voicehelper.embedded.component import Component
 from voicehelper.embedded.instance import MARK
-from voicehelper.embedded.logs import bound
+from voicehelper.embedded.logs import bound, tail
 from voicehelper.embedded.policy import Effect, Event, Failed, Healthy, Phase, State, Tick, Unhealthy, decide
 from voicehelper.embedded.process import EngineBroken, kill_group, write_private
 from voicehelper.errors import VoiceHelperError
@@ -95,7 +95,7 @@ class Supervisor:
         if watch.starting is not None and watch.starting.done():
             events += self._started_or_failed(watch, watch.starting)
         elif watch.process is not None and watch.process.poll() is not None:
-            events.append(Failed(_ending(watch.process.returncode)))
+            events.append(Failed(self._ending(watch, watch.process.returncode)))
         elif self._carrier_lost(watch):
             events.append(Failed("what it runs on was restarted"))
         elif watch.checking is not None and watch.checking.done():
@@ -153,6 +153,13 @@ class Supervisor:
         if watch.process is not None:
             kill_group(watch.process)
             watch.process = None
+
+    def _ending(self, watch: Watch, status: int) -> str:
+        """How a process ended, with its own last words if it had a say."""
+        if status < 0:
+            return f"killed by signal {-status}"
+        last = tail(self._logs / f"{watch.component.name}.log", 1)
+        return f"ended with status {status}: {' '.join(last)[:300]}"
 
     def _report(self, watch: Watch, before: State) -> None:
         after = watch.state
@@ -233,10 +240,6 @@ def _describe(watch: Watch) -> dict[str, object]:
         "failures": watch.state.failures,
         "reason": watch.state.reason,
     }
-
-
-def _ending(status: int) -> str:
-    return f"killed by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
 def _one_line(error: BaseException) -> str:

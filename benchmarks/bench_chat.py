@@ -73,8 +73,8 @@ async def cancelled_after(chat: LlamaCppChat, engine: LlamaEngine, asked: ChatRe
     task.cancel()
     await asyncio.wait([task])
     started = time.perf_counter()
-    while await asyncio.to_thread(engine.busy_slots):  # noqa: ASYNC110 - the engine has no event to wait for
-        await asyncio.sleep(0.01)
+    while await asyncio.to_thread(engine.busy_slots):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)  # the engine has no event to wait for
     return time.perf_counter() - started
 
 

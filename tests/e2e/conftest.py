@@ -41,7 +41,8 @@ _START_S = 120.0
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Starting and redeploying count towards the first test of a topology."""
     for item in items:
-        item.add_marker(pytest.mark.timeout(300))
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(300))
 
 
 @dataclass

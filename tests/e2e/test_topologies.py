@@ -176,6 +176,23 @@ def test_a_killed_replica_is_back_within_15_seconds(app, client, base, model):
     index(client, base.id, f"{new_id()}.md", "# 营业时间\n\n本店每天早上九点到晚上九点营业。\n")
 
 
+def test_an_answer_whose_model_dies_ends_with_an_error_and_the_conversation_goes_on(app, client, base, model):
+    chat = app.replicas().get("chat")
+    if chat is None:
+        pytest.skip("chat lives in the gateway: the connection itself breaks")
+    answer_with(model, SENTENCE * 40, delay=0.05)
+    conversation = client.create_conversation([str(base.id)])
+    stream = client.stream(conversation.id, "退款多久到账？")
+    assert any(event.name == "delta" for event in stream)
+    os.kill(chat, signal.SIGKILL)
+    *_, last = stream
+    assert last.name == "error"
+    assert last.data["code"] == 50302
+    assert client.messages(conversation.id)[-1].status == "failed"
+    answer_with(model, SENTENCE)
+    eventually(lambda: client.ask(conversation.id, "退款多久到账？").answer.citations, "the next answer", 20)
+
+
 def _works(client: ApiClient, base: BaseView) -> bool:
     turn = client.ask(client.create_conversation([str(base.id)]).id, "退款多久到账？")
     return turn.answer.status == "completed" and bool(turn.answer.citations)

@@ -38,12 +38,13 @@ async def test_every_route_but_the_open_ones_needs_a_token(harness: Any) -> None
         assert response.headers["www-authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize(
-    "header", ["", "Bearer", "Bearer ", "Basic YTpi", "Bearer x.y.z", "Bearer " + "a" * 5000, "Bearer 退".encode()]
-)
-async def test_bad_authorization_is_refused(harness: Any, header: str | bytes) -> None:
-    response = await harness.client(None).get("/api/v1/me", headers={"Authorization": header})
-    assert (response.status_code, response.json()["code"]) == (401, 40101)
+BAD_HEADERS = ["", "Bearer", "Bearer ", "Basic YTpi", "Bearer x.y.z", "Bearer " + "a" * 5000, "Bearer 退".encode()]
+
+
+async def test_bad_authorization_is_refused(harness: Any) -> None:
+    for header in BAD_HEADERS:
+        response = await harness.client(None).get("/api/v1/me", headers={"Authorization": header})
+        assert (response.status_code, response.json()["code"]) == (401, 40101)
 
 
 async def test_a_token_of_another_key_or_algorithm_is_refused(harness: Any) -> None:

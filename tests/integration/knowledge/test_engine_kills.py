@@ -72,6 +72,7 @@ async def test_every_acknowledged_upload_ends_although_engines_are_killed(
     postgres, valkey = own_engines("postgres"), own_engines("valkey")
     await postgres.ready()
     await valkey.ready()
+    assert isinstance(postgres.engine, EmbeddedPostgres)
     await postgres.engine.ensure_database("voicehelper")
     await migrate(postgres.engine.url())
     pool = await create_pool(postgres.engine.url())
@@ -105,7 +106,8 @@ async def test_every_acknowledged_upload_ends_although_engines_are_killed(
     assert await pool.fetchval("SELECT count(*) FROM chunks") == 3 * DOCUMENTS
     assert len(house.keyword.entries) == DOCUMENTS
     async with Redis.from_url(valkey.engine.url(), decode_responses=True, protocol=3) as client:
-        relayed = {fields["id"] for _, fields in await client.xrange(STREAM)}
+        entries: Any = await client.xrange(STREAM)
+    relayed = {fields["id"] for _, fields in entries}
     relayed |= {str(event.id) for event in house.bus.events}
     outbox = {str(row["id"]) for row in await pool.fetch("SELECT id FROM outbox WHERE type = 'document.indexed'")}
     assert outbox <= relayed

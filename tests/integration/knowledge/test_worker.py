@@ -1,6 +1,7 @@
 """Indexing: the way of a document, crashes at every stage, leases, outages."""
 
 import asyncio
+from copy import copy
 from typing import Any
 
 import pytest
@@ -287,9 +288,7 @@ async def _run_until_killed(house: Any, stage: str) -> None:
     async def ignored(*args: Any) -> None:
         pass
 
-    queue, reader, embedder, objects = (type(x).__new__(type(x)) for x in _parts(house))
-    for copy, original in zip((queue, reader, embedder, objects), _parts(house), strict=True):
-        copy.__dict__.update(original.__dict__)
+    queue, reader, embedder, objects = (copy(part) for part in _parts(house))
     queue.release = ignored
     background = []
     match stage:
@@ -310,9 +309,9 @@ async def _run_until_killed(house: Any, stage: str) -> None:
             queue.store = store_and_die
         case "keyword":
             follower = house.follower()
-            follower._feed = type(house.feed)(house.pool, house.wakeups)
+            follower._feed = copy(house.feed)
 
-            async def report_or_die(name: str, applied_seq: int) -> int:
+            async def report_or_die(name: str, applied_seq: int) -> Any:
                 if applied_seq:
                     raise Killed
                 return await house.feed.report(name, applied_seq)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from redis.asyncio import Redis
 
@@ -13,7 +15,7 @@ async def test_events_lie_on_the_stream_in_order(redis_url: str) -> None:
     for event in events:
         await bus.publish(event)
     async with Redis.from_url(redis_url, decode_responses=True, protocol=3) as client:
-        entries = await client.xrange(STREAM)
+        entries: Any = await client.xrange(STREAM)
     assert [fields["id"] for _, fields in entries] == [str(event.id) for event in events]
     assert entries[0][1]["type"] == "document.indexed"
     assert entries[2][1]["payload"] == '{"n":2,"名":"值"}'

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import pytest
 
-from voicehelper.cli import indexing
 from voicehelper.cli.client import ApiError, ServerDown
 from voicehelper.cli.indexing import FolderUpload, Result, list_files
 from voicehelper.ids import new_id
@@ -60,7 +59,7 @@ class FakeServer:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(indexing.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     (tmp_path / "sub").mkdir()
     for name in ("a.md", "sub/b.md", "bad.pdf", "c.exe", ".hidden"):
         (tmp_path / name).write_text(name)
@@ -69,7 +68,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(server: FakeServer, folder: Path) -> Result:
     shown: list[int] = []
-    upload = FolderUpload(server, new_id(), lambda result: shown.append(result.ended))  # type: ignore[arg-type]
+    upload = FolderUpload(server, new_id(), lambda result: shown.append(result.ended))
     result = upload.run(folder, list_files(folder), 2, wait=True)
     assert shown == sorted(shown)
     assert shown[-1] == result.ended
@@ -97,6 +96,6 @@ def test_again_only_what_is_new_or_failed_is_sent(folder: Path) -> None:
 
 def test_a_file_that_cannot_be_read_fails_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [*list_files(folder), "gone.md"]
-    result = FolderUpload(FakeServer(), new_id(), lambda result: None).run(folder, names, 2, wait=True)  # type: ignore[arg-type]
+    result = FolderUpload(FakeServer(), new_id(), lambda result: None).run(folder, names, 2, wait=True)
     assert result.failures["gone.md"] == ("unreadable", "No such file or directory")
     assert result.indexed == {"a.md", "sub/b.md"}

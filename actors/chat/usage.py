@@ -3,20 +3,23 @@
 import time
 
 from voicehelper.ports.chat import ChatUsage
-from voicehelper.telemetry.metrics import CHAT_TOKENS, CHAT_TOKENS_PER_SECOND
+from voicehelper.telemetry.metrics import CHAT_FIRST_TOKEN_SECONDS, CHAT_TOKENS, CHAT_TOKENS_PER_SECOND
 
 
 class StreamMeter:
-    """`text` at each piece, `done` at the end: writes the token counters and the decoding speed of `model`."""
+    """Made when the engine gets the request; `text` at each piece, `done` at the end: writes the time to the first
+    piece, the token counters and the decoding speed of `model`."""
 
     def __init__(self, model: str) -> None:
         self._model = model
+        self._started = time.perf_counter()
         self._first: float | None = None
 
     def text(self) -> None:
-        """A piece of text came; the first one starts the clock."""
+        """A piece of text came; speed counts from the first one."""
         if self._first is None:
             self._first = time.perf_counter()
+            CHAT_FIRST_TOKEN_SECONDS.labels(self._model).observe(self._first - self._started)
 
     def done(self, usage: ChatUsage) -> None:
         """The stream ended well with `usage`."""

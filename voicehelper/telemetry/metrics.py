@@ -25,6 +25,9 @@ CHAT_TOKENS_PER_SECOND = Histogram(
     ["model"],
     buckets=(1, 2, 5, 10, 20, 40, 80, 160),
 )
+CHAT_FIRST_TOKEN_SECONDS = Histogram(
+    "voicehelper_chat_first_token_seconds", "From the engine to its first piece of text", ["model"], buckets=_SECONDS
+)
 EMBEDDED_TEXTS = Counter("voicehelper_embedded_texts", "Texts embedded", ["model", "kind"])
 QUEUE_LENGTH = Gauge("voicehelper_queue_length", "Work waiting", ["queue"], multiprocess_mode="livesum")
 DOCUMENTS = Counter("voicehelper_documents", "Documents finished", ["outcome"])

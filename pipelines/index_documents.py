@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -27,10 +28,10 @@ from pipelines.report import Outcome, Report
 from pipelines.sources import Source, SourceFile
 from pipelines.stages import EmbedStage, Job, ReadStage, WriteStage, outcome_of
 from voicehelper.config import Settings
-from voicehelper.errors import Conflict, NotFound, VoiceHelperError
+from voicehelper.errors import Conflict, InvalidInput, NotFound, VoiceHelperError
 from voicehelper.ids import new_id
 from voicehelper.knowledge.follower import KeywordFollower
-from voicehelper.knowledge.names import base_name
+from voicehelper.knowledge.names import base_name, document_name
 from voicehelper.stores.keyword_files import index_name, keyword_folder
 from voicehelper.stores.postgres.migrate import migrate
 from voicehelper.stores.tantivy import KeywordWriter
@@ -41,6 +42,8 @@ log = get_logger(__name__)
 FILES_PER_BATCH = 8
 PROGRESS_S = 2.0
 SETTLE_S = 120.0
+"""Nothing moving for so long ends the job with files unfinished."""
+
 RESOURCES = {"read": 0.1, "embed": 0.5, "write": 0.1}
 """CPUs Ray counts for an actor: small, so that a job finds room beside the service on one machine."""
 
@@ -60,7 +63,8 @@ class IndexJob:
         lease_s = self._settings.indexing.lease_s
         job = Job(self._owner, tenant_id, kb_id, lease_s, self._arguments.input)
         source = Source(job.source, self._settings.objects)
-        files = await asyncio.to_thread(source.list)
+        found = await asyncio.to_thread(source.list)
+        files = [replace(file, name=_canonical(file.name)) for file in found]
         started = time.monotonic()
         async with self._background(lease_s):
             await self._passes(job, files, started)
@@ -69,14 +73,17 @@ class IndexJob:
 
     async def _passes(self, job: Job, files: Sequence[SourceFile], started: float) -> None:
         """Go over the files, and again over those that another worker had and did not finish."""
-        while files:
+        moved = time.monotonic()
+        while files and time.monotonic() - moved < SETTLE_S:
             await asyncio.to_thread(self._stream, job, files, started)
             deadline = time.monotonic() + 2 * job.lease_s
             while self._others() and time.monotonic() < deadline:
                 await self._look_again(job, self._others())
                 await asyncio.sleep(0.5)
-            names = set(self._others())
-            files = [file for file in files if file.name in names]
+            left = [file for file in files if file.name in set(self._others())]
+            if len(left) < len(files):
+                moved = time.monotonic()
+            files = left
 
     def _stream(self, job: Job, files: Sequence[SourceFile], started: float) -> None:
         """One pass. Blocking: Ray Data runs the stages, this thread takes in the outcomes."""
@@ -159,6 +166,14 @@ def _dataset(settings: Settings, job: Job, files: Sequence[SourceFile], concurre
         **arguments,
     )
     return embedded.map(write_stage, concurrency=concurrency, num_cpus=RESOURCES["write"], **arguments)
+
+
+def _canonical(name: str) -> str:
+    """The name the document gets; one that is not allowed stays as it is, to be reported."""
+    try:
+        return document_name(name)
+    except InvalidInput:
+        return name
 
 
 async def index(arguments: argparse.Namespace, settings: Settings) -> Report:

@@ -5,10 +5,10 @@ import re
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _PIECE = re.compile(r"[A-Za-z]+|\d|[^\w\s]")
-_TOKENS_PER_HAN = 0.67
+_TOKENS_PER_HAN = 0.79
 
 
 def estimate_tokens(text: str) -> int:
     """About how many tokens `text` is."""
     pieces = _PIECE.findall(text)
-    return round(len(_HAN.findall(text)) * _TOKENS_PER_HAN + sum(1 + len(piece) // 7 for piece in pieces))
+    return round(len(_HAN.findall(text)) * _TOKENS_PER_HAN + sum(1 + len(piece) // 9 for piece in pieces))

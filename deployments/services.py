@@ -6,6 +6,9 @@ from deployments.engines import database, objects, ping
 from deployments.nodes import CHAT, EMBEDDER, INDEXER, RAG, RETRIEVAL
 from deployments.wiring import Node, Nodes
 from voicehelper.conversations import ConversationService
+from voicehelper.documents.inspection import IsolatedInspector, inspection_limits
+from voicehelper.documents.isolation import IsolatedParser
+from voicehelper.documents.pipeline import parse_limits
 from voicehelper.gateway import Probe, Services
 from voicehelper.identity import (
     IdentityService,
@@ -24,6 +27,8 @@ from voicehelper.stores.postgres.knowledge import PostgresKnowledge
 from voicehelper.stores.postgres.pool import Pool
 from voicehelper.stores.postgres.scopes import PostgresScopes
 
+_INSPECTORS = 2  # uploads looked at at the same time; each takes milliseconds
+
 
 async def gateway_services(nodes: Nodes) -> Services:
     """Everything behind the HTTP interface. Makes the first administrator where there is none.
@@ -39,9 +44,7 @@ async def gateway_services(nodes: Nodes) -> Services:
         http=settings.http,
         identity=await _identity(nodes, pool),
         verifier=TokenVerifier(key, clock, settings.identity.issuer),
-        knowledge=KnowledgeService(
-            PostgresKnowledge(pool), PostgresObjectTrash(pool), await objects(nodes), settings.http.max_upload_bytes
-        ),
+        knowledge=await _knowledge(nodes, pool),
         scopes=PostgresScopes(pool),
         conversations=ConversationService(
             PostgresConversations(pool),
@@ -53,6 +56,19 @@ async def gateway_services(nodes: Nodes) -> Services:
         ),
         retriever=await nodes.get(RETRIEVAL),
         probes=await _probes(nodes, pool),
+    )
+
+
+async def _knowledge(nodes: Nodes, pool: Pool) -> KnowledgeService:
+    settings = nodes.settings
+    parser = IsolatedParser(inspection_limits(parse_limits(settings.indexing)), _INSPECTORS)
+    await nodes.resources.enter_async_context(parser)
+    return KnowledgeService(
+        PostgresKnowledge(pool),
+        PostgresObjectTrash(pool),
+        await objects(nodes),
+        settings.http.max_upload_bytes,
+        IsolatedInspector(parser),
     )
 
 

@@ -11,9 +11,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from voicehelper.documents import frames
 from voicehelper.documents.failures import failure, failure_reason
@@ -21,6 +21,7 @@ from voicehelper.documents.model import FailureReason, ParsedDocument, ParseLimi
 from voicehelper.errors import Unavailable, UnprocessableDocument
 from voicehelper.telemetry import get_logger
 
+T = TypeVar("T")
 log = get_logger(__name__)
 
 _COMMAND = (sys.executable, "-m", "voicehelper.documents.parser_process")
@@ -60,10 +61,28 @@ class ParserProcess:
 
         Raises `UnprocessableDocument` with a `FailureReason`, `Unavailable` when no child can be started.
         """
+        return self._ask(frames.Task.PARSE, data, name, content_type, frames.decode_document)
+
+    def inspect(self, data: bytes | Path, name: str, content_type: str = "") -> None:
+        """Check one file quickly (`inspect_document`). Raises what `parse` does."""
+        self._ask(frames.Task.INSPECT, data, name, content_type, frames.decode_inspected)
+
+    def _ask(
+        self, task: frames.Task, data: bytes | Path, name: str, content_type: str, decode: Callable[[bytes], T]
+    ) -> T:
+        reply = self._exchange(task, data, name, content_type)
+        self._files += 1
+        try:
+            return decode(reply)
+        except UnprocessableDocument as error:
+            self._spent = failure_reason(error) in _LAST_WORDS
+            raise
+
+    def _exchange(self, task: frames.Task, data: bytes | Path, name: str, content_type: str) -> bytes:
         child = self._ready_child()
         deadline = time.monotonic() + self._limits.timeout_s
         path, content = (str(data.resolve()), b"") if isinstance(data, Path) else ("", data)
-        head = frames.request_head(name, content_type, path, self._limits)
+        head = frames.request_head(task, name, content_type, path, self._limits)
         try:
             _send(child, frames.REQUEST.pack(len(head), len(content)) + head, deadline)
             _send(child, content, deadline)
@@ -71,18 +90,12 @@ class ParserProcess:
             if size > frames.max_reply_bytes(self._limits):
                 self.close()
                 raise failure(FailureReason.TOO_LARGE)
-            reply = _receive(child, size, deadline)
+            return _receive(child, size, deadline)
         except _DeadlineError:
             self.close()
             raise failure(FailureReason.TIMEOUT) from None
         except _ChildGoneError:
             raise self._cause_of_death(child) from None
-        self._files += 1
-        try:
-            return frames.decode_reply(reply)
-        except UnprocessableDocument as error:
-            self._spent = failure_reason(error) in _LAST_WORDS
-            raise
 
     def kill(self) -> None:
         """End the child at once; a `parse` under way in another thread raises, the next one starts a new child."""
@@ -142,10 +155,17 @@ class IsolatedParser:
 
     async def parse(self, data: bytes | Path, name: str, content_type: str = "") -> ParsedDocument:
         """See `ParserProcess.parse`. Cancelling kills the child that works on the file."""
+        return await self._lend(lambda process: process.parse(data, name, content_type))
+
+    async def inspect(self, data: bytes | Path, name: str, content_type: str = "") -> None:
+        """See `ParserProcess.inspect`. Cancelling kills the child that works on the file."""
+        await self._lend(lambda process: process.inspect(data, name, content_type))
+
+    async def _lend(self, use: Callable[[ParserProcess], T]) -> T:
         async with self._free:
             process = self._idle.pop()
             try:
-                return await _parse(process, data, name, content_type)
+                return await _in_thread(process, use)
             finally:
                 self._idle.append(process)
 
@@ -165,8 +185,8 @@ async def parse_isolated(
         return await parser.parse(data, name, content_type)
 
 
-async def _parse(process: ParserProcess, data: bytes | Path, name: str, content_type: str) -> ParsedDocument:
-    work = asyncio.ensure_future(asyncio.to_thread(process.parse, data, name, content_type))
+async def _in_thread(process: ParserProcess, use: Callable[[ParserProcess], T]) -> T:
+    work = asyncio.ensure_future(asyncio.to_thread(use, process))
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from voicehelper.documents import frames
-from voicehelper.documents.failures import failure_reason
+from voicehelper.documents.failures import failure, failure_reason
 from voicehelper.documents.formats import Format
 from voicehelper.documents.model import FailureReason, ParseLimits
-from voicehelper.documents.parsers.registry import parse_document, parser_for
+from voicehelper.documents.parsers.registry import inspect_document, parse_document, parser_for
 from voicehelper.errors import UnprocessableDocument
 
 _FORBIDDEN = (
@@ -73,7 +73,10 @@ def _serve(head: bytes, requests: BinaryIO) -> tuple[bytes, bool]:
     limits = ParseLimits(**request["limits"])
     _limit(limits, data_size)
     try:
-        data = Path(request["path"]).read_bytes() if request["path"] else requests.read(data_size)
+        data = _content(request["path"], data_size, requests)
+        if request["task"] == frames.Task.INSPECT:
+            inspect_document(data, request["name"], request["content_type"], limits)
+            return frames.encode_inspected(), True
         parsed = parse_document(data, request["name"], request["content_type"], limits)
         return frames.encode_document(parsed), True
     except UnprocessableDocument as error:
@@ -86,6 +89,16 @@ def _serve(head: bytes, requests: BinaryIO) -> tuple[bytes, bool]:
         return frames.encode_failure(FailureReason.CORRUPT, f"The file cannot be read ({type(error).__name__})"), True
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _content(path: str, size: int, requests: BinaryIO) -> bytes:
+    """The file. Where it cannot be read, that says nothing against it: reason INTERNAL."""
+    if not path:
+        return requests.read(size)
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise failure(FailureReason.INTERNAL) from error
 
 
 def _limit(limits: ParseLimits, data_size: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from voicehelper import errors
+from voicehelper.documents.model import FailureReason
 
 ZH: dict[int, str] = {
     errors.InvalidInput.code: "请求无效",
@@ -28,6 +29,24 @@ ZH: dict[int, str] = {
     errors.DeadlineExceeded.code: "处理超时",
 }
 
+ZH_REASONS: dict[str, str] = {
+    FailureReason.EMPTY: "文档里没有文字",
+    FailureReason.NO_TEXT: "PDF 没有文字层，扫描件需要先做文字识别（OCR）",
+    FailureReason.UNSUPPORTED: "暂不支持这种类型的文件",
+    FailureReason.MISMATCH: "文件内容与文件名或类型不符",
+    FailureReason.CORRUPT: "文件已损坏",
+    FailureReason.ENCRYPTED: "文件有密码保护",
+    FailureReason.TOO_LARGE: "文档文字过多，超出限制",
+    FailureReason.BOMB: "文件解压后大得不合理",
+    FailureReason.ENCODING: "无法确定文字编码，请将文件另存为 UTF-8",
+    FailureReason.TIMEOUT: "读取文件超时",
+    FailureReason.MEMORY: "读取文件占用内存过多",
+    FailureReason.CRASH: "文件导致解析程序崩溃",
+    FailureReason.WORKER: "处理该文档的进程多次中断",
+    FailureReason.INTERNAL: "系统内部错误，文档未能处理",
+}
+"""Why a document cannot be indexed; in English `documents.failures.MESSAGES`."""
+
 _BY_STATUS: dict[int, str] = {
     400: "请求无效",
     401: "请先登录",
@@ -43,6 +62,8 @@ def text_of(error: errors.VoiceHelperError, locale: str) -> str:
     """The message of `error` in the language of `locale`."""
     if not locale.lower().startswith("zh"):
         return error.message
+    if isinstance(error, errors.UnprocessableDocument) and error.details.get("reason") in ZH_REASONS:
+        return ZH_REASONS[error.details["reason"]]
     return ZH.get(error.code) or _BY_STATUS.get(error.status) or ZH[errors.VoiceHelperError.code]
 
 

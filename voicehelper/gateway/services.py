@@ -35,8 +35,8 @@ class Knowledge(Protocol):
     async def upload(
         self, tenant_id: UUID, kb_id: UUID, name: str, content_type: str, data: AsyncIterator[bytes]
     ) -> Added:
-        """Store the stream and queue it for indexing. Raises `EmptyFile`, `UnsupportedType`, `PayloadTooLarge`, and
-        whatever reading `data` raises (nothing is kept then)."""
+        """Store the stream and queue it for indexing. Raises `EmptyFile`, `UnsupportedType`, `PayloadTooLarge`,
+        `UnprocessableDocument`, and whatever reading `data` raises (nothing is kept then)."""
         ...
 
     async def list_documents(

@@ -4,6 +4,7 @@ Every method raises `Unavailable` when the engine behind it cannot be reached.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
@@ -218,6 +219,21 @@ class Outbox(Protocol):
     async def wait(self, timeout: float) -> None:
         """Return when events may have arrived, at the latest after `timeout` seconds."""
         ...
+
+
+class Inspector(Protocol):
+    """A quick look at a file before it is accepted."""
+
+    async def inspect(self, name: str, content_type: str, content: bytes | Path) -> None:
+        """Raises `UnprocessableDocument` for what cannot be indexed, as far as milliseconds can tell."""
+        ...
+
+
+class NullInspector:
+    """Accepts everything."""
+
+    async def inspect(self, name: str, content_type: str, content: bytes | Path) -> None:
+        """Nothing to say."""
 
 
 class DocumentReader(Protocol):

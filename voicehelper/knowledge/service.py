@@ -1,16 +1,17 @@
 """What users do with knowledge: make bases, upload documents, look at them, delete them."""
 
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 from voicehelper.documents.formats import claimed_format
-from voicehelper.errors import EmptyFile, InvalidInput, NotFound, PayloadTooLarge, UnsupportedType, VoiceHelperError
+from voicehelper.documents.model import FailureReason
+from voicehelper.errors import EmptyFile, InvalidInput, NotFound, UnsupportedType, VoiceHelperError
 from voicehelper.ids import new_id
 from voicehelper.knowledge.model import Added, Document, KnowledgeBase, NewVersion, Page
 from voicehelper.knowledge.names import base_name, document_name
-from voicehelper.knowledge.ports import KnowledgeRepository, ObjectTrash
-from voicehelper.ports.objects import ObjectStore
+from voicehelper.knowledge.ports import Inspector, KnowledgeRepository, NullInspector, ObjectTrash
+from voicehelper.knowledge.receiving import Received
+from voicehelper.ports.objects import LocalObjects, ObjectStore
 from voicehelper.telemetry import get_logger, stage
 
 log = get_logger(__name__)
@@ -26,12 +27,18 @@ class KnowledgeService:
     """The use cases; every method acts within one tenant, and ids of others are `NotFound`."""
 
     def __init__(
-        self, repository: KnowledgeRepository, trash: ObjectTrash, objects: ObjectStore, max_upload_bytes: int
+        self,
+        repository: KnowledgeRepository,
+        trash: ObjectTrash,
+        objects: ObjectStore,
+        max_upload_bytes: int,
+        inspector: Inspector | None = None,
     ) -> None:
         self._repository = repository
         self._trash = trash
         self._objects = objects
         self._max_upload_bytes = max_upload_bytes
+        self._inspector = inspector or NullInspector()
 
     async def create_base(self, tenant_id: UUID, name: str, description: str = "") -> KnowledgeBase:
         """A new, empty base. Raises `Conflict` when the name is taken, `InvalidInput` for a bad name."""
@@ -67,22 +74,20 @@ class KnowledgeService:
         Raises:
             NotFound: no such base.
             InvalidInput, EmptyFile, UnsupportedType, PayloadTooLarge: the file is refused, nothing of it stays.
+            UnprocessableDocument: so is one that the inspector finds broken; `details["reason"]` is a `FailureReason`.
             Unavailable: a store is down; what was written is deleted later.
         """
         name = document_name(name)
         if claimed_format(name, content_type) is None:
-            raise UnsupportedType(details={"name": name, "content_type": content_type})
+            reason = FailureReason.UNSUPPORTED.value
+            raise UnsupportedType(details={"name": name, "content_type": content_type, "reason": reason})
         await self._repository.get_base(tenant_id, kb_id)
         version_id = new_id()
         key = object_key(tenant_id, kb_id, version_id)
         with stage("knowledge.upload"):
-            counted = _Counted(data, self._max_upload_bytes)
-            await self._put(key, counted)
-            new = NewVersion(
-                tenant_id, kb_id, name, content_type, version_id, key, counted.size, counted.digest.hexdigest()
-            )
-            added = await self._add(new)
-        log.info("document.uploaded", document_id=added.document.id, size=counted.size, created=added.created)
+            size, digest = await self._put(key, name, content_type, data)
+            added = await self._add(NewVersion(tenant_id, kb_id, name, content_type, version_id, key, size, digest))
+        log.info("document.uploaded", document_id=added.document.id, size=size, created=added.created)
         return added
 
     async def get_document(self, tenant_id: UUID, document_id: UUID) -> Document:
@@ -126,16 +131,24 @@ class KnowledgeService:
         except ValueError as error:
             raise NotFound("No such knowledge base", {"name": reference}) from error
 
-    async def _put(self, key: str, data: "_Counted") -> None:
-        """Write the object, having made sure that it does not outlive a crash. Removes it when it is refused."""
+    async def _put(self, key: str, name: str, content_type: str, data: AsyncIterator[bytes]) -> tuple[int, str]:
+        """Write the object, having made sure that it does not outlive a crash; returns its size and SHA-256.
+
+        Removes it when it is refused.
+        """
+        local = self._objects if isinstance(self._objects, LocalObjects) else None
         await self._trash.register(key, UPLOAD_LIMIT_S)
         try:
-            await self._objects.put(key, data.read())
-            if data.size == 0:
-                raise EmptyFile
+            with Received(data, self._max_upload_bytes, keep=local is None) as received:
+                await self._objects.put(key, received.read())
+                if received.size == 0:
+                    raise EmptyFile(details={"reason": FailureReason.EMPTY.value})
+                content = local.local_path(key) if local else await received.copy()
+                await self._inspector.inspect(name, content_type, content)
         except VoiceHelperError:
             await self._delete_objects([key])
             raise
+        return received.size, received.digest.hexdigest()
 
     async def _add(self, new: NewVersion) -> Added:
         try:
@@ -155,25 +168,6 @@ class KnowledgeService:
             await self._trash.forget(keys)
         except (VoiceHelperError, OSError) as error:
             log.warning("objects.deletion_postponed", objects=len(keys), error=str(error))
-
-
-class _Counted:
-    """Passes a stream through, counting and hashing it."""
-
-    def __init__(self, data: AsyncIterator[bytes], limit: int) -> None:
-        self._data = data
-        self._limit = limit
-        self.size = 0
-        self.digest = hashlib.sha256()
-
-    async def read(self) -> AsyncIterator[bytes]:
-        """The stream. Raises `PayloadTooLarge` as soon as it is over the limit."""
-        async for part in self._data:
-            self.size += len(part)
-            if self.size > self._limit:
-                raise PayloadTooLarge(f"The file is larger than {self._limit} bytes", {"max_bytes": self._limit})
-            self.digest.update(part)
-            yield part
 
 
 def object_key(tenant_id: UUID, kb_id: UUID, version_id: UUID) -> str:

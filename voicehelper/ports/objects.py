@@ -1,7 +1,8 @@
 """Where uploaded files lie."""
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from voicehelper.errors import NotFound
 
@@ -23,6 +24,15 @@ class ObjectStore(Protocol):
 
     async def ping(self) -> None:
         """Raises `Unavailable` when the store cannot be reached."""
+        ...
+
+
+@runtime_checkable
+class LocalObjects(Protocol):
+    """What an object store can do besides when its blobs are files that this machine can read."""
+
+    def local_path(self, key: str) -> Path:
+        """Where the blob of `key` lies, if it exists. Read-only."""
         ...
 
 

@@ -48,6 +48,10 @@ class FileObjectStore:
         except OSError as error:
             raise _unavailable(error) from error
 
+    def local_path(self, key: str) -> Path:
+        """See `LocalObjects`. Raises `NotFound` for what is no key."""
+        return self._path(key)
+
     async def delete(self, key: str) -> None:
         """See `ObjectStore`. Folders left empty are removed too."""
         await _in_thread(_remove, self._path(key), self._root)

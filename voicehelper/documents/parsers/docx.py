@@ -4,6 +4,7 @@ own leaves out content controls and tracked insertions."""
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -22,6 +23,7 @@ from voicehelper.documents.tables import guess_header, table_text
 _MAX_ENTRIES = 10_000
 _MAX_RATIO = 200  # real documents stay below 40
 _RATIO_MATTERS_FROM = 16 * 2**20  # unpacked bytes
+_QUICKLY_OPENED = 4 * 2**20  # unpacked bytes
 _BREAKS = {qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:tab"): " ", qn("w:noBreakHyphen"): "-"}
 _TEXT = qn("w:t")
 _WRAPPERS = {qn(name) for name in ("w:sdt", "w:sdtContent", "w:ins", "w:smartTag", "w:customXml", "w:moveTo")}
@@ -30,12 +32,28 @@ _SKIPPED = {"{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallba
 
 def parse(data: bytes, limits: ParseLimits) -> ParsedDocument:
     """Blocks of a Word document. Raises reasons BOMB, CORRUPT, MISMATCH."""
-    _refuse_bombs(data, limits)
-    try:
+    _unpacked_size(data, limits)
+    with _damage_is_corrupt():
         document = Document(BytesIO(data))
         blocks = BlockList(limits.max_text_chars)
         _Walker(blocks, Styles(document)).walk(document.element.body)
         return blocks.document(document.core_properties.title or "")
+
+
+def inspect(data: bytes, limits: ParseLimits) -> None:
+    """Refuse by the container's directory, and what of a small package does not open.
+
+    Raises reasons BOMB, CORRUPT, ENCRYPTED.
+    """
+    if _unpacked_size(data, limits) <= _QUICKLY_OPENED:
+        with _damage_is_corrupt():
+            Document(BytesIO(data))
+
+
+@contextmanager
+def _damage_is_corrupt() -> Iterator[None]:
+    try:
+        yield
     except (OpcError, XMLSyntaxError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error) as error:
         raise failure(FailureReason.CORRUPT) from error
     except (
@@ -52,8 +70,11 @@ def parse(data: bytes, limits: ParseLimits) -> ParsedDocument:
         raise failure(FailureReason.CORRUPT) from error
 
 
-def _refuse_bombs(data: bytes, limits: ParseLimits) -> None:
-    """Judge the container by its directory, before anything is unpacked (zipfile then reads no more than it says)."""
+def _unpacked_size(data: bytes, limits: ParseLimits) -> int:
+    """Bytes that the container's directory announces, before anything is unpacked (zipfile then reads no more).
+
+    Raises reasons BOMB, CORRUPT, ENCRYPTED.
+    """
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -69,6 +90,7 @@ def _refuse_bombs(data: bytes, limits: ParseLimits) -> None:
         raise failure(FailureReason.BOMB)
     if any(entry.flag_bits & 1 for entry in entries):
         raise failure(FailureReason.ENCRYPTED)
+    return unpacked
 
 
 class _Walker:

@@ -31,14 +31,23 @@ _MAIN_SHARE = 0.4  # of the page's text that `main` or `article` must hold to be
 
 def parse(data: bytes, limits: ParseLimits) -> ParsedDocument:
     """Blocks of an HTML page without scripts, navigation and other boilerplate."""
-    declared = _CHARSET.search(data[:4096])
-    name = next((group for group in declared.groups() if group), b"").decode() if declared else ""
-    tree = LexborHTMLParser(decode(data, name))
+    tree = LexborHTMLParser(_source(data))
     title = tree.css_first("title")
     walker = _Walker(BlockList(limits.max_text_chars))
     if root := _main_part(tree):
         walker.walk(root)
     return walker.blocks.document(clean_line(title.text()) if title else "")
+
+
+def inspect(data: bytes, _limits: ParseLimits) -> None:
+    """Refuse what is no text. Raises reasons ENCODING, MISMATCH."""
+    _source(data)
+
+
+def _source(data: bytes) -> str:
+    declared = _CHARSET.search(data[:4096])
+    name = next((group for group in declared.groups() if group), b"").decode() if declared else ""
+    return decode(data, name)
 
 
 def fragment_text(html: str) -> str:

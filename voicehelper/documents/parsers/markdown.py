@@ -11,7 +11,10 @@ from voicehelper.documents.encoding import decode
 from voicehelper.documents.model import ParsedDocument, ParseLimits
 from voicehelper.documents.parsers.blocks import BlockList, unwrap
 from voicehelper.documents.parsers.html import fragment_text
+from voicehelper.documents.parsers.plain import inspect
 from voicehelper.documents.tables import table_text
+
+__all__ = ["inline_text", "inspect", "parse"]
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _TITLE = re.compile(r"^title\s*[:：][ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)

@@ -1,6 +1,7 @@
 """PDF text layers through PDFium. What it gives are lines; `pdf_layout` makes paragraphs of them."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from ctypes import byref
 
 import pypdfium2 as pdfium
@@ -18,24 +19,45 @@ _LOCKED = (raw.FPDF_ERR_PASSWORD, raw.FPDF_ERR_SECURITY)
 
 def parse(data: bytes, limits: ParseLimits) -> ParsedDocument:
     """Blocks of a PDF's text layer. Raises reasons ENCRYPTED, CORRUPT, NO_TEXT, TOO_LARGE."""
+    with _opened(data) as document:
+        count = len(document)
+        pages = list(_pages(document, count, limits.max_text_chars))
+        title = str(document.get_metadata_value("Title") or "")
+    if not any(char.isalnum() for page in pages for line in page for char in line.text):
+        raise failure(FailureReason.NO_TEXT)
+    blocks = BlockList(limits.max_text_chars)
+    add_paragraphs(blocks, pages)
+    return blocks.document("" if _is_placeholder(title) else title, count)
+
+
+def inspect(data: bytes, _limits: ParseLimits) -> None:
+    """Refuse what does not open, or whose first page does not. Raises reasons ENCRYPTED, CORRUPT."""
+    with _opened(data) as document, _damage_is_corrupt():
+        document[0].close()
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[pdfium.PdfDocument]:
+    """The document, which has pages."""
     try:
         document = pdfium.PdfDocument(data)
     except pdfium.PdfiumError as error:
         locked = error.err_code in _LOCKED
         raise failure(FailureReason.ENCRYPTED if locked else FailureReason.CORRUPT) from error
     try:
-        count = len(document)
-        if count == 0:
+        if len(document) == 0:
             raise failure(FailureReason.CORRUPT)
-        pages = list(_pages(document, count, limits.max_text_chars))
-        title = str(document.get_metadata_value("Title") or "")
+        yield document
     finally:
         document.close()
-    if not any(char.isalnum() for page in pages for line in page for char in line.text):
-        raise failure(FailureReason.NO_TEXT)
-    blocks = BlockList(limits.max_text_chars)
-    add_paragraphs(blocks, pages)
-    return blocks.document("" if _is_placeholder(title) else title, count)
+
+
+@contextmanager
+def _damage_is_corrupt() -> Iterator[None]:
+    try:
+        yield
+    except pdfium.PdfiumError as error:
+        raise failure(FailureReason.CORRUPT) from error
 
 
 def _is_placeholder(title: str) -> bool:
@@ -46,11 +68,9 @@ def _pages(document: pdfium.PdfDocument, count: int, max_chars: int) -> Iterator
     """Lines of each page. A page that cannot be loaded makes the document CORRUPT: half a manual is worse than none."""
     left = max_chars * 2  # cleaning and joining shorten the text; this only stops runaways
     for number in range(count):
-        try:
+        with _damage_is_corrupt():
             page = document[number]
             textpage = page.get_textpage()
-        except pdfium.PdfiumError as error:
-            raise failure(FailureReason.CORRUPT) from error
         lines = list(_lines(textpage, page.get_height()))
         textpage.close()
         page.close()

@@ -5,7 +5,8 @@ import unicodedata
 
 from voicehelper.documents.cleaning import clean_text
 from voicehelper.documents.encoding import decode
-from voicehelper.documents.model import ParsedDocument, ParseLimits
+from voicehelper.documents.failures import failure
+from voicehelper.documents.model import FailureReason, ParsedDocument, ParseLimits
 from voicehelper.documents.parsers.blocks import BlockList, join_lines
 
 _ITEM = re.compile(
@@ -34,6 +35,12 @@ def parse(data: bytes, limits: ParseLimits) -> ParsedDocument:
             else:
                 blocks.text(line)
     return blocks.document()
+
+
+def inspect(data: bytes, _limits: ParseLimits) -> None:
+    """Refuse what is no text, and text without a letter or digit. Raises reasons ENCODING, MISMATCH, EMPTY."""
+    if not any(char.isalnum() for char in decode(data)):
+        raise failure(FailureReason.EMPTY)
 
 
 def heading_level(line: str) -> int:

@@ -8,6 +8,7 @@ from voicehelper.documents.formats import Format, detect_format
 from voicehelper.documents.model import FailureReason, ParsedDocument, ParseLimits
 
 Parser = Callable[[bytes, ParseLimits], ParsedDocument]
+Inspector = Callable[[bytes, ParseLimits], None]
 
 _MODULES = {
     Format.MARKDOWN: "markdown",
@@ -22,6 +23,20 @@ def parser_for(kind: Format) -> Parser:
     """The parser of a format; its library is loaded on first use."""
     parser: Parser = import_module(f"{__package__}.{_MODULES[kind]}").parse
     return parser
+
+
+def inspector_for(kind: Format) -> Inspector:
+    """The quick checks of a format; its library is loaded on first use."""
+    inspector: Inspector = import_module(f"{__package__}.{_MODULES[kind]}").inspect
+    return inspector
+
+
+def inspect_document(data: bytes, name: str, content_type: str = "", limits: ParseLimits | None = None) -> None:
+    """Do those checks of `parse_document` that take milliseconds; what they let through may still not parse.
+
+    Raises `UnprocessableDocument` only where `parse_document` would, with the same reason.
+    """
+    inspector_for(detect_format(data, name, content_type))(data, limits or ParseLimits())
 
 
 def parse_document(data: bytes, name: str, content_type: str = "", limits: ParseLimits | None = None) -> ParsedDocument:

@@ -1,0 +1,43 @@
+"""The benches: what each is called, how it is run, how long it may take."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of RESULTS.md.
+
+    Attributes:
+        name: on the command line.
+        title: its heading.
+        module: what `python -m` runs.
+        arguments: given to it.
+        limit_s: it is ended after this long.
+        asked_for: runs only when it is named, because it measures something else or takes long.
+    """
+
+    name: str
+    title: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    limit_s: float = 300.0
+    asked_for: bool = False
+
+    @property
+    def command(self) -> str:
+        """As a person would type it."""
+        return " ".join(["python -m", self.module, *self.arguments])
+
+
+SECTIONS = (
+    Section("embedder", "The bare embedder", "benchmarks.bench_embedder", ("--recall",), 420),
+    Section("retrieval", "Retrieval", "benchmarks.bench_retrieval", ("--engines",), 420),
+    Section("question-path", "The question path without the language model", "benchmarks.bench_question_path"),
+    Section("haystack", "The same question path with Haystack", "benchmarks.bench_haystack"),
+    Section("hops", "What a hop costs", "benchmarks.bench_hops"),
+    Section("api", "Answers through the API against the bare engine", "benchmarks.bench_api", (), 480),
+    Section("indexing", "Indexing against the bare embedder", "benchmarks.bench_indexing", (), 480),
+    Section("up", "`voicehelper up` on a warm machine", "benchmarks.bench_up", (), 420),
+    Section("chat", "The chat actor", "benchmarks.bench_chat", (), 600, asked_for=True),
+    Section("answers", "The forty questions", "benchmarks.eval_answers", (), 900, asked_for=True),
+)

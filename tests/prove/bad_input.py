@@ -1,5 +1,6 @@
 """Point 4: bad input against a running server; every case wants a 4xx of our error format."""
 
+import http.client
 import io
 import zipfile
 from collections.abc import Callable, Iterator
@@ -48,6 +49,20 @@ def big_file(size: int) -> Iterator[bytes]:
     yield b"\r\n--b--\r\n"
 
 
+def announce(api: httpx.Client, path: str, headers: dict[str, str]) -> httpx.Response:
+    """Send the head of a POST and wait for the answer. (httpx sends no head whose length its body does not have.)"""
+    connection = http.client.HTTPConnection(api.base_url.host, api.base_url.port, timeout=30)
+    try:
+        connection.putrequest("POST", path)
+        for name, value in {"Authorization": api.headers["Authorization"], **headers}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
+    finally:
+        connection.close()
+
+
 def cases(api: httpx.Client, kb_id: str, conversation_id: str) -> list[Case]:
     """All cases; `api` carries a valid token and the base URL."""
     documents = f"/api/v1/knowledge/bases/{kb_id}/documents"
@@ -70,8 +85,8 @@ def cases(api: httpx.Client, kb_id: str, conversation_id: str) -> list[Case]:
         Case("binary as text", upload("n.txt", bytes(range(256)) * 40, "text/plain"), (415, 422)),
         Case(
             "300 MB, announced",
-            lambda: api.post(documents, content=b"", headers={**multipart, "Content-Length": str(300 * 2**20)}),
-            (400, 413),
+            lambda: announce(api, documents, {**multipart, "Content-Length": str(300 * 2**20)}),
+            (413,),
         ),
         Case("300 MB, chunked", lambda: api.post(documents, content=big_file(300 * 2**20), headers=multipart), (413,)),
         Case("no file field", lambda: api.post(documents, files={"other": ("a.txt", b"x")}), (400, 422)),
@@ -121,7 +136,7 @@ def run(api: httpx.Client, kb_id: str, conversation_id: str) -> tuple[int, list[
     for case in all_cases:
         try:
             response = case.send()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, http.client.HTTPException, OSError) as error:
             wrong.append(f"{case.name}: {type(error).__name__} {error}")
             continue
         if response.status_code not in case.statuses or not is_our_error(response):

@@ -3,8 +3,10 @@
 Safe to interrupt and to run again: what the server has with the same content is not sent again.
 """
 
+import json
+import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -27,6 +29,9 @@ def index(  # noqa: PLR0917 - typer's shape: one argument per option
     folder: Annotated[Path, typer.Argument(help="Folder with documents", exists=True, file_okay=False)],
     kb: Annotated[str, typer.Option("--kb", help="Name of the knowledge base; created if it is not there")],
     wait: Annotated[bool, typer.Option(help="Wait until everything is indexed")] = True,
+    report: Annotated[
+        Path | None, typer.Option(help="Write what became of the files to this file, as JSON", dir_okay=False)
+    ] = None,
     uploads: Annotated[int, typer.Option(min=1, max=32, help="Uploads at the same time")] = 4,
     email: Annotated[
         str | None, typer.Option(envvar="VOICEHELPER_EMAIL", help="Account; default: the first admin")
@@ -39,7 +44,9 @@ def index(  # noqa: PLR0917 - typer's shape: one argument per option
     Exit status: 0 when every file is indexed (with --no-wait: accepted), 1 when some failed or did not finish, 130 when
     interrupted.
     """
-    console = Console()
+    if report is not None and not report.parent.is_dir():
+        _fail(f"There is no folder {report.parent}")
+    console, started = Console(), time.monotonic()
     try:
         with ApiClient.from_settings(Settings(), email, password, url) as client:
             result = _run(client, folder, kb, uploads, wait, console)
@@ -49,6 +56,9 @@ def index(  # noqa: PLR0917 - typer's shape: one argument per option
         console.print("Interrupted: what was sent goes on being indexed; run the same command again for the rest.")
         raise typer.Exit(_INTERRUPTED) from None
     _show(console, result, kb)
+    if report is not None:
+        content = _content(result, kb, time.monotonic() - started)
+        report.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n")
     if result.failures or (wait and result.unfinished):
         raise typer.Exit(1)
 
@@ -77,6 +87,26 @@ def _show(console: Console, result: Result, kb: str) -> None:
         for name, (reason, error) in sorted(result.failures.items()):
             table.add_row(name, reason, error)
         console.print(table)
+
+
+def _content(result: Result, kb: str, seconds: float) -> dict[str, Any]:
+    """The report: the fields that `pipelines.index_documents --report` writes too."""
+    return {
+        "kb": kb,
+        "documents": {
+            "total": result.answered,
+            "indexed": len(result.indexed),
+            "unchanged": len(result.unchanged),
+            "failed": len(result.failures),
+            "unfinished": len(result.unfinished),
+        },
+        "seconds": round(seconds, 3),
+        "failures": [
+            {"name": name, "reason": reason, "error": error}
+            for name, (reason, error) in sorted(result.failures.items())
+        ],
+        "unfinished": sorted(result.unfinished),
+    }
 
 
 def _fail(message: str) -> NoReturn:

@@ -29,6 +29,7 @@ _REASONS = {
     41301: FailureReason.TOO_LARGE,
     41501: FailureReason.UNSUPPORTED,
 }
+_WORDS = frozenset(FailureReason)
 
 
 @dataclass
@@ -95,7 +96,7 @@ class FolderUpload:
         except OSError as error:
             self._fail(name, "unreadable", error.strerror or type(error).__name__)
         except ApiError as error:
-            self._fail(name, _REASONS.get(error.body.code, "refused"), error.body.message)
+            self._fail(name, _reason(error), error.body.message)
         else:
             self._note(lambda result: result.waiting.__setitem__(found.id, name))
 
@@ -143,6 +144,12 @@ class FolderUpload:
         with self._lock:
             change(self._result)
             self._show(self._result)
+
+
+def _reason(error: ApiError) -> str:
+    """The stable word of a refusal; `refused` where it has none."""
+    given = str(error.body.details.get("reason", ""))
+    return given if given in _WORDS else _REASONS.get(error.body.code, "refused")
 
 
 def list_files(folder: Path) -> list[str]:

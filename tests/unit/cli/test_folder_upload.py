@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from voicehelper.cli import index
 from voicehelper.cli.client import ApiError, ServerDown
 from voicehelper.cli.indexing import FolderUpload, Result, list_files
 from voicehelper.ids import new_id
@@ -32,6 +33,10 @@ class FakeServer:
             raise ServerDown("away")
         if name.endswith(".exe"):
             raise ApiError(415, ErrorBody(code=41501, message="Unsupported type", trace_id=""))
+        if name.startswith("locked"):
+            raise ApiError(422, ErrorBody(code=42201, message="密", details={"reason": "encrypted"}, trace_id=""))
+        if name.startswith("odd"):
+            raise ApiError(400, ErrorBody(code=40001, message="Bad", details={"reason": "Bad name"}, trace_id=""))
         self.uploads.append(name)
         self.stored[name] = (new_id(), hashlib.sha256(file.read()).hexdigest())
         return self._view(name)
@@ -99,3 +104,25 @@ def test_a_file_that_cannot_be_read_fails_alone(folder: Path, monkeypatch: pytes
     result = FolderUpload(FakeServer(), new_id(), lambda result: None).run(folder, names, 2, wait=True)
     assert result.failures["gone.md"] == ("unreadable", "No such file or directory")
     assert result.indexed == {"a.md", "sub/b.md"}
+
+
+def test_a_refusal_keeps_its_reason(folder: Path) -> None:
+    for name in ("locked.pdf", "odd.md"):
+        (folder / name).write_text(name)
+    result = run(FakeServer(), folder)
+    assert result.failures["locked.pdf"] == ("encrypted", "密")
+    assert result.failures["odd.md"] == ("refused", "Bad")
+
+
+def test_the_report_tells_what_became_of_each_file(folder: Path) -> None:
+    report = index._content(run(FakeServer(), folder), "kb", 1.23456)
+    assert report == {
+        "kb": "kb",
+        "documents": {"total": 4, "indexed": 2, "unchanged": 0, "failed": 2, "unfinished": 0},
+        "seconds": 1.235,
+        "failures": [
+            {"name": "bad.pdf", "reason": "corrupt", "error": "damaged"},
+            {"name": "c.exe", "reason": "unsupported_type", "error": "Unsupported type"},
+        ],
+        "unfinished": [],
+    }

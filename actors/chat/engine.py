@@ -6,7 +6,7 @@ the in-process call does not offer (tokenizer, state of the slots).
 
 import os
 import secrets
-import threading
+import tempfile
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from voicehelper.errors import ModelUnavailable
 # spinning threads keep out the very thread they wait for: 1.9 instead of 37 tokens/s beside an embedder on 2 cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import xllamacpp  # noqa: E402
+import xllamacpp
 
 # A batch is the engine's unit of work: cancellation, and other requests' next token, wait for the one that runs.
 # Figures in docs/answering.md: 64 costs 7 % of prompt speed against 512 and takes about a second on 2 cores.
@@ -29,18 +29,21 @@ BATCH_TOKENS = 64
 _MAGIC = b"GGUF"
 _ERRORS_ONLY = 1
 _CALL_TIMEOUT_S = 10.0
+_STATE = "first"
 
 
 class LlamaEngine:
     """One loaded GGUF model with `parallel` slots of `context_tokens` each.
 
-    Duties: load, run a completion in the calling thread, count tokens, tell the slots' state, unload.
+    Duties: load, run a completion in the calling thread, count tokens, tell and copy the slots' state, unload.
     """
 
     def __init__(self, path: Path, *, context_tokens: int, parallel: int, threads: int) -> None:
         self._key = secrets.token_urlsafe(32)
-        self._lock = threading.Lock()
+        self._parallel = parallel
+        self._saved = tempfile.TemporaryDirectory(prefix="voicehelper-slots-")
         params = _params(path, context_tokens, parallel, threads, self._key)
+        params.slot_save_path = f"{self._saved.name}/"
         try:
             self._server: xllamacpp.Server | None = xllamacpp.Server(params)
         except RuntimeError as error:
@@ -72,6 +75,14 @@ class LlamaEngine:
         """Slots that are evaluating or decoding right now."""
         return sum(slot["is_processing"] for slot in self._call("GET", "/slots"))
 
+    def spread(self, slot: int) -> None:
+        """Copy what `slot` has read to the other slots: milliseconds, where reading it again takes seconds each."""
+        self._post(f"/slots/{slot}?action=save", {"filename": _STATE})
+        for other in range(self._parallel):
+            if other != slot:
+                self._post(f"/slots/{other}?action=restore", {"filename": _STATE})
+        (Path(self._saved.name) / _STATE).unlink(missing_ok=True)
+
     def close(self) -> None:
         """Unload the model; running completions must have ended."""
         self._unload()
@@ -93,6 +104,7 @@ class LlamaEngine:
 def _drop(state: dict[str, Any]) -> None:
     state["_http"].close()
     state["_server"] = None
+    state["_saved"].cleanup()
 
 
 def _params(path: Path, context_tokens: int, parallel: int, threads: int, key: str) -> xllamacpp.CommonParams:

@@ -25,6 +25,7 @@ from voicehelper.ports.chat import (
     FinishReason,
 )
 
+_FIRST_SLOT = 0
 # Progress reports give the engine's thread a chance to stop while the prompt is still being read.
 _STREAMED = {"stream": True, "stream_options": {"include_usage": True}, "cache_prompt": True, "return_progress": True}
 # The engine reads special tokens anywhere in the rendered prompt: text that spells one could open a turn of its own.
@@ -42,6 +43,10 @@ class Engine(Protocol):
         """Tokens of each text."""
         ...
 
+    def spread(self, slot: int) -> None:
+        """Copy what `slot` has read to the other slots."""
+        ...
+
     def close(self) -> None:
         """Unload."""
         ...
@@ -52,7 +57,8 @@ class LlamaCppChat:
 
     Duties: admit, run the engine's blocking call in a thread, carry its chunks to the event loop, stop it when the
     stream is closed. Prefix reuse and continuous batching are the engine's own: each request goes to the idle slot
-    whose last prompt shares the longest prefix with it.
+    whose last prompt shares the longest prefix with it. What the first request read is copied to all slots: requests
+    begin alike, so no other slot has to read that beginning again.
 
     Args:
         path: the GGUF file.
@@ -78,6 +84,7 @@ class LlamaCppChat:
         self._admission = Admission("chat", parallel, queue)
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="llama")
         self._closing = threading.Event()
+        self._fresh = True
         self._engine: Engine = engine or _load(path, context_tokens, parallel, threads)
 
     async def describe(self) -> ChatModelInfo:
@@ -90,9 +97,10 @@ class LlamaCppChat:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """See `ChatModel.stream`. Closing the generator stops the engine within one batch of its work."""
-        body = _encoded(request)
+        body = _encoded(request, self._fresh)
         await self._admission.acquire()
-        run = _Run(body, self._closing)
+        run = _Run(body, self._closing, spread=self._fresh)
+        self._fresh = False
         self._start(run)
         meter = StreamMeter(self._info.model)
         finish: FinishReason | None = None
@@ -136,11 +144,12 @@ class LlamaCppChat:
 class _Run:
     """One completion: made on the event loop, called in a thread of the pool."""
 
-    def __init__(self, body: str, closing: threading.Event) -> None:
+    def __init__(self, body: str, closing: threading.Event, *, spread: bool) -> None:
         self.chunks: asyncio.Queue[str | None] = asyncio.Queue()
         self.stop = threading.Event()
         self._body = body
         self._closing = closing
+        self._spread = spread
         self._loop = asyncio.get_running_loop()
         self._failure: RuntimeError | VoiceHelperError | None = None
 
@@ -149,6 +158,8 @@ class _Run:
             return
         try:
             engine.complete(self._body, self._on_chunk)
+            if self._spread:
+                engine.spread(_FIRST_SLOT)
         except (RuntimeError, VoiceHelperError) as error:  # what the binding raises for a C++ exception
             self._failure = error
 
@@ -188,8 +199,8 @@ def _on_loop(loop: asyncio.AbstractEventLoop, call: Any, *args: Any) -> bool:
     return True
 
 
-def _encoded(request: ChatRequest) -> str:
-    body = request_body(request) | _STREAMED
+def _encoded(request: ChatRequest, fresh: bool) -> str:
+    body = request_body(request) | _STREAMED | ({"id_slot": _FIRST_SLOT} if fresh else {})
     for message in body["messages"]:
         message["content"] = _SPECIAL.sub("< |", message["content"])
     try:

@@ -63,9 +63,13 @@ class Answerer:
         self._rewriter = rewriter or MergeRewriter()
 
     async def warm_up(self, slots: int = 1) -> None:
-        """Let the engine read the stable prefix, once per slot, so that no user waits for it."""
+        """Let the engine read the stable prefix, so that no user waits for it.
+
+        One request goes first: an engine that copies what it read to its other slots has then nothing left to read.
+        """
         request = ChatRequest(stable_prefix(), max_tokens=1)
-        await asyncio.gather(*(self._discard(request) for _ in range(slots)))
+        await self._discard(request)
+        await asyncio.gather(*(self._discard(request) for _ in range(slots - 1)))
 
     async def answer(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """Statuses and deltas, then citations, then `AnswerDone`. Closing the generator stops the model.

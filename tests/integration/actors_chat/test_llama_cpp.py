@@ -100,6 +100,14 @@ async def test_reuses_the_prefix(chat: LlamaCppChat) -> None:
     assert done.usage.cached_tokens > 0.8 * done.usage.prompt_tokens
 
 
+async def test_other_slots_need_not_read_the_prefix(chat: LlamaCppChat) -> None:
+    rules = ChatMessage("system", "你是机票客服。" + "回答要耐心、周到、清楚。" * 15)
+    await collect(chat, ChatRequest((rules, ChatMessage("user", "你好")), max_tokens=1))
+    asked = [ChatRequest((rules, ChatMessage("user", f"第{n}个问题")), max_tokens=8) for n in range(PARALLEL)]
+    for _, done in await asyncio.gather(*(collect(chat, request) for request in asked)):
+        assert done.usage.cached_tokens > 0.8 * done.usage.prompt_tokens
+
+
 async def test_prompt_too_long(chat: LlamaCppChat) -> None:
     with pytest.raises(InvalidInput) as caught:
         await collect(chat, ask("很长。" * 2 * CONTEXT))

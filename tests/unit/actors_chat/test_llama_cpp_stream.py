@@ -42,6 +42,7 @@ class FakeEngine:
     def __init__(self, *chunks: str, endless: bool = False, fails: str = "") -> None:
         self.chunks, self.endless, self.fails = chunks, endless, fails
         self.running = self.most = self.stopped = self.closed = 0
+        self.spread_from: list[int] = []
         self.bodies: list[dict[str, Any]] = []
         self.lock = threading.Lock()
 
@@ -71,6 +72,9 @@ class FakeEngine:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(text) for text in texts]
+
+    def spread(self, slot: int) -> None:
+        self.spread_from.append(slot)
 
     def close(self) -> None:
         self.closed += 1
@@ -108,6 +112,16 @@ async def test_schema_reaches_the_engine() -> None:
     [event async for event in chat.stream(ChatRequest(ASK.messages, json_schema={"type": "object"}))]
     assert engine.bodies[0]["response_format"]["json_schema"]["schema"] == {"type": "object"}
     await chat.close()
+
+
+async def test_what_the_first_request_read_goes_to_every_slot() -> None:
+    engine = FakeEngine(delta("好"), FINISH)
+    chat = chat_on(engine)
+    for _ in range(3):
+        [event async for event in chat.stream(ASK)]
+    assert [body.get("id_slot") for body in engine.bodies] == [0, None, None]
+    await chat.close()
+    assert engine.spread_from == [0]
 
 
 async def test_text_cannot_spell_special_tokens_or_break_json() -> None:

@@ -50,5 +50,5 @@ def misbehave(data: bytes, name: str, content_type: str, limits: ParseLimits) ->
 
 if __name__ == "__main__":
     sys.setrecursionlimit(500)
-    parser_process.parse_document = misbehave
+    parser_process.parse_document = misbehave  # type: ignore[assignment]
     parser_process.main()

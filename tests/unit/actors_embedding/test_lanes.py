@@ -147,9 +147,11 @@ async def test_calls_not_begun_are_dropped_with_their_caller(embedder, encoder):
 async def test_full_lanes_refuse(embedder, encoder):
     for gate in encoder.gates.values():
         gate.clear()
-    waiting = [asyncio.create_task(embedder.embed([f"q{number}"], "query")) for number in range(11)]
+    waiting = [asyncio.create_task(embedder.embed(["q0"], "query"))]
+    await until(lambda: encoder.texts("query"))
+    waiting += [asyncio.create_task(embedder.embed([f"q{number}"], "query")) for number in range(1, 11)]
     bulk = asyncio.create_task(embedder.embed(["a"] * 10, "passage"))
-    await until(lambda: len(encoder.calls) == 2)
+    await until(lambda: encoder.texts("passage"))
     for texts, kind in ((["one", "more"], "query"), (["more"], "passage")):
         with pytest.raises(Overloaded) as refused:
             await embedder.embed(texts, kind)

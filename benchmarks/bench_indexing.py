@@ -199,7 +199,7 @@ class Inline:
         waiting = "SELECT count(*) FROM document_versions WHERE kb_id = $1 AND status IN ('pending', 'processing')"
         while await pool.fetchval(waiting, base):
             nodes.check()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
         failed = await pool.fetch("SELECT error FROM document_versions WHERE kb_id = $1 AND status = 'failed'", base)
         assert not failed, failed
         return int(await pool.fetchval("SELECT count(*) FROM chunks WHERE kb_id = $1", base))

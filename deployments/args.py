@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from voicehelper.config import Settings
+from voicehelper.config import Settings, public_arguments
 from voicehelper.errors import InvalidInput
 
 
@@ -14,22 +14,11 @@ def replica_args(settings: Settings) -> dict[str, Any]:
     Raises `InvalidInput` naming a secret that is set but would not reach a replica, because it came by the
     application's arguments (which the Ray dashboard shows) and not by the environment.
     """
-    args = _public(settings)
+    args = public_arguments(settings)
     missing = sorted(_secrets(settings) - _secrets(Settings(**args)))
     if missing:
         raise InvalidInput(f"Secrets are taken from the environment alone, not from the arguments: {missing}")
     return args
-
-
-def _public(section: BaseModel) -> dict[str, Any]:
-    plain = section.model_dump(mode="json", exclude_unset=True)
-    for name in section.model_fields_set:
-        value = getattr(section, name)
-        if isinstance(value, SecretStr):
-            del plain[name]
-        elif isinstance(value, BaseModel):
-            plain[name] = _public(value)
-    return plain
 
 
 def _secrets(section: BaseModel, prefix: str = "") -> set[str]:

@@ -1,20 +1,17 @@
 """Engines of one process, opened at first use and closed with it: PostgreSQL, the object store, the keyword index."""
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from deployments.wiring import Nodes
-from voicehelper.config import Settings
 from voicehelper.errors import Unavailable
-from voicehelper.ids import new_id
 from voicehelper.knowledge.follower import KeywordFollower
 from voicehelper.ports.events import EventBus
 from voicehelper.ports.objects import ObjectStore
+from voicehelper.stores.keyword_files import index_name, keyword_folder
 from voicehelper.stores.objects import build_objects
 from voicehelper.stores.postgres.keyword_feed import PostgresKeywordFeed
 from voicehelper.stores.postgres.migrate import migrate
@@ -116,26 +113,6 @@ class PatientOpener:
             return writer
         writer.close()
         raise Unavailable("The keyword index is left to the indexer for a moment")
-
-
-def keyword_folder(settings: Settings) -> Path:
-    """Where this machine's keyword index lies."""
-    return settings.home / "keyword"
-
-
-def index_name(folder: Path) -> str:
-    """The index's name in the database: random, kept beside the index, the same for every process that calls."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "name"
-    draft = folder / f"name.{os.getpid()}.{new_id()}"
-    draft.write_text(f"keyword:{new_id()}")
-    try:
-        os.link(draft, path)  # atomic, and refused where the name exists
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-    return path.read_text()
 
 
 async def ping(pool: Pool) -> str:

@@ -5,7 +5,7 @@ Model libraries are loaded only in the process that builds the model, hence the 
 
 from typing import Any, Protocol
 
-from deployments.engines import database, events, keyword_folder, keyword_follower, objects, wakeups
+from deployments.engines import database, events, keyword_follower, objects, wakeups
 from deployments.reader import IsolatedReader
 from deployments.wiring import Node, Nodes
 from voicehelper.documents.isolation import IsolatedParser
@@ -19,6 +19,7 @@ from voicehelper.rag.answerer import Answerer
 from voicehelper.rag.port import QuestionAnswerer
 from voicehelper.retrieval.hybrid import HybridRetriever
 from voicehelper.retrieval.model import Retriever
+from voicehelper.stores.keyword_files import keyword_folder
 from voicehelper.stores.postgres.index_queue import PostgresIndexQueue, PostgresObjectTrash
 from voicehelper.stores.postgres.outbox import PostgresOutbox
 from voicehelper.stores.postgres.passages import PostgresPassages

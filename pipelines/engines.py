@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, SecretStr
-
 from voicehelper.config import Settings
 from voicehelper.knowledge.retrying import until_available
 from voicehelper.ports.clock import SystemClock
@@ -66,15 +64,3 @@ async def patiently(what: str, call: Callable[[], Awaitable[T]]) -> T:
     """The result of `call`, tried again while its engine is away. Raises `TimeoutError` after `PATIENCE_S`."""
     async with asyncio.timeout(PATIENCE_S):
         return await until_available(what, call, SystemClock())
-
-
-def public_settings(section: BaseModel) -> dict[str, Any]:
-    """Arguments for `Settings(...)` elsewhere: all that was set but secrets, which its environment there holds."""
-    plain = section.model_dump(mode="json", exclude_unset=True)
-    for name in section.model_fields_set:
-        value = getattr(section, name)
-        if isinstance(value, SecretStr):
-            del plain[name]
-        elif isinstance(value, BaseModel):
-            plain[name] = public_settings(value)
-    return plain

@@ -23,11 +23,11 @@ from uuid import UUID
 import ray
 from ray.data import DataContext
 
-from pipelines.engines import Engines, patiently, public_settings
+from pipelines.engines import Engines, patiently
 from pipelines.report import Outcome, Report
 from pipelines.sources import Source, SourceFile
 from pipelines.stages import EmbedStage, Job, ReadStage, WriteStage, outcome_of
-from voicehelper.config import Settings
+from voicehelper.config import Settings, public_arguments
 from voicehelper.errors import Conflict, InvalidInput, NotFound, VoiceHelperError
 from voicehelper.ids import new_id
 from voicehelper.knowledge.follower import KeywordFollower
@@ -152,7 +152,7 @@ class IndexJob:
 
 def _dataset(settings: Settings, job: Job, files: Sequence[SourceFile], concurrency: int) -> Any:
     """The stream of outcomes. A lost actor is replaced and its rows are done again, which stores nothing twice."""
-    arguments: dict[str, Any] = {"fn_constructor_args": (public_settings(settings), job)}
+    arguments: dict[str, Any] = {"fn_constructor_args": (public_arguments(settings), job)}
     read_stage, write_stage = cast(Any, ReadStage), cast(Any, WriteStage)  # `map` takes classes, its types do not
     rows = [{"name": file.name, "path": file.path, "size": file.size} for file in files]
     read = ray.data.from_items(rows, override_num_blocks=max(1, len(rows) // FILES_PER_BATCH))

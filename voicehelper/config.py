@@ -9,7 +9,7 @@ environment alone.
 import json
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -205,3 +205,16 @@ class Settings(BaseSettings):
             return str(json.loads(self.runtime_file.read_text())[name])
         except (OSError, KeyError, ValueError) as error:
             raise Unavailable(f"No {name}: run `voicehelper up`, or set VOICEHELPER_{name.upper()}") from error
+
+
+def public_arguments(section: BaseModel) -> dict[str, Any]:
+    """JSON-ready arguments from which `type(section)(**arguments)` elsewhere makes the same tree: all that was set but
+    secrets, which each process reads from its own environment."""
+    plain = section.model_dump(mode="json", exclude_unset=True)
+    for name in section.model_fields_set:
+        value = getattr(section, name)
+        if isinstance(value, SecretStr):
+            del plain[name]
+        elif isinstance(value, BaseModel):
+            plain[name] = public_arguments(value)
+    return plain

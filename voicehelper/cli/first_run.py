@@ -4,17 +4,20 @@ import importlib.util
 import mimetypes
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
 from voicehelper.cli.ask import show
 from voicehelper.cli.client import ApiClient
+from voicehelper.cli.sse import ServerEvent
 from voicehelper.cli.steps import Steps
 from voicehelper.config import Settings
 from voicehelper.embedded.instance import Instance
 from voicehelper.embedded.process import EngineError
 from voicehelper.identity.admin import read_credentials
+from voicehelper.wire.conversations import MessageView
 
 SAMPLE = "sample"
 QUESTION = "退款多久到账？"
@@ -92,9 +95,22 @@ def _ask(client: ApiClient, steps: Steps) -> None:
     steps.say(f"\n> {QUESTION}\n")
     begun = time.monotonic()
     conversation = client.create_conversation([SAMPLE])
+    ended: list[MessageView] = []
     with closing(client.stream(conversation.id, QUESTION)) as events:
-        failure = show(events)
+        failure = show(_noting(events, ended))
     if failure is not None:
         raise EngineError(f"The first question was not answered: {failure.message} (trace {failure.trace_id})")
+    if not ended or not ended[0].citations or "answer" in ended[0].metadata.get("degraded", ()):
+        raise EngineError(
+            "The first answer is incomplete: is this machine very busy? Everything runs; try `voicehelper ask`"
+        )
     steps.say("")
     steps.done("First question answered", time.monotonic() - begun)
+
+
+def _noting(events: Iterable[ServerEvent], ended: list[MessageView]) -> Iterator[ServerEvent]:
+    """`events` as they are; the finished message is kept in `ended`."""
+    for event in events:
+        if event.name == "message.completed":
+            ended.append(MessageView.model_validate(event.data["message"]))
+        yield event

@@ -52,12 +52,6 @@ class KnowledgeService:
         """Newest first; `cursor` is the `next_cursor` of the page before. Raises `InvalidInput` for a bad cursor."""
         return await self._repository.list_bases(tenant_id, _cursor(cursor), _limit(limit))
 
-    async def resolve_bases(self, tenant_id: UUID, references: Sequence[str]) -> tuple[UUID, ...]:
-        """Ids of the bases given by id or name; all of the tenant's when none is given. Raises `NotFound`."""
-        if not references:
-            return await self._all_bases(tenant_id)
-        return tuple(dict.fromkeys([await self._resolve(tenant_id, reference) for reference in references]))
-
     async def delete_base(self, tenant_id: UUID, kb_id: UUID) -> None:
         """Delete the base and every trace of its documents. Raises `NotFound`."""
         await self._delete_objects(await self._repository.delete_base(tenant_id, kb_id))
@@ -111,25 +105,6 @@ class KnowledgeService:
         """Delete every trace of the document. Raises `NotFound`."""
         await self._delete_objects(await self._repository.delete_document(tenant_id, document_id))
         log.info("document.deleted", document_id=document_id)
-
-    async def _all_bases(self, tenant_id: UUID) -> tuple[UUID, ...]:
-        found: list[UUID] = []
-        cursor: str | None = None
-        while True:
-            page = await self.list_bases(tenant_id, cursor, MAX_PAGE)
-            found += [base.id for base in page.items]
-            cursor = page.next_cursor
-            if cursor is None:
-                return tuple(found)
-
-    async def _resolve(self, tenant_id: UUID, reference: str) -> UUID:
-        base = await self._repository.find_base(tenant_id, reference)
-        if base is not None:
-            return base.id
-        try:
-            return (await self._repository.get_base(tenant_id, UUID(reference))).id
-        except ValueError as error:
-            raise NotFound("No such knowledge base", {"name": reference}) from error
 
     async def _put(self, key: str, name: str, content_type: str, data: AsyncIterator[bytes]) -> tuple[int, str]:
         """Write the object, having made sure that it does not outlive a crash; returns its size and SHA-256.

@@ -15,7 +15,6 @@ from voicehelper.errors import (
     Unavailable,
     UnsupportedType,
 )
-from voicehelper.ids import new_id
 from voicehelper.ports.objects import FakeObjectStore
 
 
@@ -248,25 +247,13 @@ async def test_another_tenant_sees_nothing(house: Any, tools: Any) -> None:
         service.get_document(stranger, document_id),
         service.delete_document(stranger, document_id),
         service.upload(stranger, kb_id, "a.txt", "", tools.stream(b"mine")),
-        service.resolve_bases(stranger, [str(kb_id)]),
-        service.resolve_bases(stranger, ["手册"]),
     ]
     for attempt in attempts:
         with pytest.raises(NotFound):
             await attempt
-    assert await service.resolve_bases(stranger, []) == ()
     assert (await service.list_bases(stranger)).items == ()
     assert (await house.document(document_id)).status == "pending"
     assert (await service.create_base(stranger, "手册")).tenant_id == stranger
-
-
-async def test_bases_are_resolved_by_id_or_name(house: Any) -> None:
-    other = (await house.service.create_base(house.tenant_id, "other")).id
-    resolve = house.service.resolve_bases
-    assert await resolve(house.tenant_id, ["other", str(house.kb_id), str(other)]) == (other, house.kb_id)
-    assert set(await resolve(house.tenant_id, [])) == {other, house.kb_id}
-    with pytest.raises(NotFound):
-        await resolve(house.tenant_id, [str(new_id())])
 
 
 async def _is(value: object, wanted: object) -> bool:  # a condition for `until`

@@ -32,6 +32,9 @@ from voicehelper.retrieval.model import Retriever
 from voicehelper.telemetry import get_logger, stage
 from voicehelper.telemetry.metrics import ANSWERS, DEGRADED, STAGE_SECONDS
 
+# An answer shorter than this ("不能。") is judged before it is shown; this much of a longer one waits a quarter second.
+_OPENING_CHARS = 12
+
 log = get_logger(__name__)
 T = TypeVar("T")
 
@@ -90,7 +93,7 @@ class Answerer:
                     yield delta
         supports = _supports(run)
         supported = sum(bool(support.sources) for support in supports)
-        if supports and not supported and not run.invented and _comparable(run):
+        if supports and not supported and not run.invented and _comparable(run, run.text):
             yield AnswerDelta(run.phrases.unsupported)
         yield AnswerCitations(cite(supports, run.context))
         yield _done(run, supported, len(supports))
@@ -126,15 +129,18 @@ class Answerer:
 
     async def _generate(self, run: Answering) -> AsyncGenerator[AnswerDelta, None]:
         """The model's answer through the guards, and what we have to say about it."""
-        guards = Guards(_known_numbers(run))
+        guards, opening = Guards(_known_numbers(run)), ""
         async with aclosing(self._stream(run)) as pieces:
             async for piece in pieces:
-                if shown := guards.feed(piece):
-                    yield _said(run, shown)
+                opening += guards.feed(piece)
+                if run.text or len(opening) > _OPENING_CHARS:
+                    if opening:
+                        yield _said(run, opening)
+                    opening = ""
                 if guards.over:
                     break
-        if shown := guards.finish():
-            yield _said(run, shown)
+        if opening := _judged(run, opening + guards.finish()):
+            yield _said(run, opening)
         run.invented = guards.invented
         if not run.text.strip():
             run.refused = True
@@ -200,9 +206,17 @@ def _supports(run: Answering) -> list[Support]:
     return align(run.text, whole, run.context, run.standalone.query)
 
 
-def _comparable(run: Answering) -> bool:
+def _judged(run: Answering, rest: str) -> str:
+    """What of the rest may be shown: an answer that is over before any of it was shown can still be taken back."""
+    if run.text or not _comparable(run, rest):
+        return rest
+    supports = align(rest, split_sentences(rest), run.context, run.standalone.query)
+    return rest if any(support.sources for support in supports) else ""
+
+
+def _comparable(run: Answering, text: str) -> bool:
     """Whether some source is in the answer's language: words of another cannot show what an answer rests on."""
-    language = language_of(run.text)
+    language = language_of(text)
     return any(language_of(sentence.text) == language for sentence in run.context.shown())
 
 

@@ -18,9 +18,9 @@ SUPPORTED = 0.45
 """Least weighted share of an answer sentence's terms that its sources must hold."""
 _SECOND_GAIN = 0.2
 _ACROSS_LANGUAGES = 0.5
-_SHOWN_BONUS = 0.05
+_SHOWN_BONUS, _ASKED_BONUS = 0.05, 0.1
 _FEW_TERMS = 3
-_ELLIPTIC = 0.2
+_ELLIPTIC, _ELLIPTIC_OWN = 0.2, 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class _Aligner:
             return None
         terms, numbers = content_terms(text), stated(text)
         if len(terms) < _FEW_TERMS:
-            return self._elliptic(start, end, terms, numbers)
+            return self._elliptic(answer, start, end, numbers)
         ranked = self._ranked(terms)
         for score, sentence in ranked[:5]:
             sources = self._completed(sentence, terms, numbers, ranked)
@@ -90,19 +90,32 @@ class _Aligner:
         across = self._across_languages(text, terms, numbers)
         return Support(start, end, across, _ACROSS_LANGUAGES if across else 0.0)
 
-    def _elliptic(self, start: int, end: int, terms: frozenset[str], numbers: frozenset[str]) -> Support:
-        """The shown sentence that has all of so short a sentence, and most of the question."""
-        best, sources = _ELLIPTIC, ()  # type: tuple[float, tuple[Sentence, ...]]
+    def _elliptic(self, answer: str, start: int, end: int, numbers: frozenset[str]) -> Support:
+        """The shown sentence with all numbers of so short a sentence and most of the question, under its sub-heading.
+
+        Where the answer's own number or words stand in the sentence, less of the question is enough.
+        """
+        text = answer[start:end]  # the "不" of "不能" stands by itself and says nothing
+        terms = frozenset(term for term in content_terms(text) if len(term) > 1) - numbers
+        best, sources = 0.0, ()  # type: tuple[float, tuple[Sentence, ...]]
         for sentence in self._context.shown():
-            held = sentence.terms | self._context.heading_terms(sentence)
-            score = self._weights.coverage(self._asked | terms, held)
-            if terms <= held and numbers <= sentence.numbers and score > best:
+            held = sentence.terms | self._context.label_terms(sentence)
+            score = self._weights.coverage(self._asked, held)
+            least = _ELLIPTIC_OWN if numbers or terms & held else _ELLIPTIC
+            foreign = not numbers and language_of(sentence.text) != language_of(text)
+            if numbers <= sentence.numbers and score > max(best, least) and not foreign:
                 best, sources = score, (sentence,)
-        return Support(start, end, sources, round(best, 3) if sources else 0.0)
+        return Support(start, end, sources, round(best, 3))
 
     def _ranked(self, terms: frozenset[str]) -> list[tuple[float, Sentence]]:
+        """Sentences by how much of `terms` they hold; those shown and those close to the question win ties."""
         scored = [
-            (self._weights.coverage(terms, sentence.terms) + _SHOWN_BONUS * (index in self._shown), sentence)
+            (
+                self._weights.coverage(terms, sentence.terms)
+                + _SHOWN_BONUS * (index in self._shown)
+                + _ASKED_BONUS * self._weights.coverage(self._asked, sentence.terms),
+                sentence,
+            )
             for index, sentence in enumerate(self._context.sentences)
         ]
         return sorted(scored, key=lambda item: -item[0])

@@ -69,10 +69,9 @@ class Context:
         """The chosen sentences."""
         return tuple(self.sentences[index] for index in self.chosen)
 
-    def heading_terms(self, sentence: Sentence) -> frozenset[str]:
-        """Terms of the headings `sentence` stands under."""
-        label = self.sentences[sentence.label].terms if sentence.label >= 0 else frozenset()
-        return label | content_terms(_title(self.passages[sentence.passage]))
+    def label_terms(self, sentence: Sentence) -> frozenset[str]:
+        """Terms of the sub-heading line `sentence` stands under."""
+        return self.sentences[sentence.label].terms if sentence.label >= 0 else frozenset()
 
     def render(self) -> str:
         """The chosen sentences under their headings; gaps within a passage are marked."""

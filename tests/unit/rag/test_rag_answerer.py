@@ -105,6 +105,16 @@ async def test_an_answer_without_any_support_is_marked() -> None:
     assert done.trace["unsupported"] is True and citations(events).citations == ()
 
 
+async def test_a_short_answer_without_support_is_taken_back() -> None:
+    text, _, done = await run(
+        Answerer(FakeRetriever([REFUND]), FakeChatModel(reply="不能。")), question("手表能插卡吗？")
+    )
+    assert (text, done.outcome) == (PHRASES["zh"].refusal, "refused")
+    retriever = FakeRetriever([passage("手表不能插 eSIM 卡。", "手表.pdf")])
+    text, events, done = await run(Answerer(retriever, FakeChatModel(reply="不能。")), question("手表能插卡吗？"))
+    assert (text, done.outcome) == ("不能。", "answered") and citations(events).citations
+
+
 async def test_follow_ups_search_with_what_they_lean_on() -> None:
     chat, retriever = FakeChatModel(reply="即时到账。"), FakeRetriever([REFUND])
     asked = question("那微信呢？", PastTurn("银行卡退款多久到账？", "1至5个工作日。"))

@@ -10,8 +10,8 @@ reused, and a pair in which that differs is left out of the comparison.
 Two engines never take the same time twice, so their difference is noise of hundreds of milliseconds. What we add is
 therefore also taken from within each request: the asker's clock less what the request's own engine took until its first
 token (the metric `voicehelper_chat_first_token_seconds`). The floor is the same way with a fake model that answers at
-once. What is called "shown" includes the guards: they hold back the first four characters, and whatever begins like a
-refusal until its sentence ends.
+once. The guards hold back the first four characters, and what begins like a refusal until its sentence ends: that is
+the model's time, not ours, and shown apart.
 """
 
 import argparse
@@ -60,24 +60,30 @@ class Asked:
     engine_decoding: float = 0.0
 
     @property
-    def before_answering(self) -> float:
-        """HTTP, the token's check, the turn's two rows: until the answer began to be made."""
-        return self.at["message.created"]
+    def model_call(self) -> float:
+        """From calling the model to its first token, by the gateway's clock."""
+        return self.timings["first_token"] - self.timings["retrieve"] - self.timings["context"]
+
+    @property
+    def hop(self) -> float:
+        """To the model's process and back."""
+        return self.model_call - self.engine_first
 
     @property
     def added_to_first(self) -> float:
-        """Until the model's first token was in the gateway's hands, without the engine."""
-        return self.before_answering + self.timings["first_token"] - self.engine_first
+        """Until the first token could have reached the asker, without the engine: up to the event that says that the
+        model is being called, as the asker saw it, and the way to the model and back."""
+        return self.at["answering"] + self.hop
 
     @property
-    def added_to_shown(self) -> float:
-        """Until the asker saw the first text, without the engine."""
-        return self.at["delta"] - self.engine_first
+    def held(self) -> float:
+        """What the guards kept the first text back for: the time the model took for some more tokens."""
+        return self.at["delta"] - self.at["answering"] - self.model_call
 
     @property
-    def added_to_whole(self) -> float:
-        """Until the last event, without the engine."""
-        return self.at["message.completed"] - self.engine_first - self.engine_decoding
+    def added_at_end(self) -> float:
+        """From the model's last token to the last event."""
+        return self.at["message.completed"] - self.at["answering"] - self.model_call - self.engine_decoding
 
 
 @dataclass
@@ -158,7 +164,8 @@ class Asker:
         started = time.perf_counter()
         with closing(self.client.stream(conversation, question)) as events:
             for event in events:
-                asked.at.setdefault(event.name, (time.perf_counter() - started) * 1000)
+                name = event.data["stage"] if event.name == "status" else event.name
+                asked.at.setdefault(name, (time.perf_counter() - started) * 1000)
                 _take(asked, event)
         return asked
 
@@ -269,24 +276,20 @@ def _added(pairs: Sequence[tuple[Asked, Bare]], floor: Sequence[Asked]) -> None:
     print("\n### What we add, taken within each request\n")
     print("Milliseconds, p50 / p95, without the engine's own time.\n")
     rows = [
-        _row("sent until stored and begun (HTTP, token, two rows)", real, floor, lambda a: a.before_answering),
-        _row("retrieval", real, floor, lambda a: a.timings["retrieve"]),
-        _row("context", real, floor, lambda a: a.timings["context"]),
-        _row("to the model's process and back", real, floor, _hop),
+        _row("until the asker is told that the question is stored", real, floor, lambda a: a.at["message.created"]),
+        _row("until the asker is told that the model is called", real, floor, lambda a: a.at["answering"]),
+        _row("of it retrieval", real, floor, lambda a: a.timings["retrieve"]),
+        _row("of it context", real, floor, lambda a: a.timings["context"]),
+        _row("to the model's process and back", real, floor, lambda a: a.hop),
         _row("**added to the first token**", real, floor, lambda a: a.added_to_first),
-        _row("held back by the guards, sent to the asker", real, floor, lambda a: a.added_to_shown - a.added_to_first),
-        _row("citations, storing, last event", real, floor, lambda a: a.added_to_whole - a.added_to_shown),
+        _row("first text held back by the guards", real, floor, lambda a: a.held),
+        _row("from the last token to the last event (citations, storing)", real, floor, lambda a: a.added_at_end),
     ]
     print(table(["", "real model", "fake model (floor)"], rows))
 
 
 def _row(name: str, real: Sequence[Asked], floor: Sequence[Asked], cost: Any) -> list[str]:
     return [name, quantiles([cost(a) for a in real], 1), quantiles([cost(a) for a in floor], 1)]
-
-
-def _hop(asked: Asked) -> float:
-    known = asked.timings["retrieve"] + asked.timings["context"]
-    return asked.timings["first_token"] - known - asked.engine_first
 
 
 def _comparable(asked: Asked, bare: Bare) -> bool:

@@ -1,6 +1,6 @@
 """Speed of the in-process chat model: 1, 2 and 4 requests at once, prefix reuse, cancellation.
 
-    python benchmarks/bench_chat.py [--model NAME] [--rounds 3] [--threads 2] [--batch 64]
+    python -m benchmarks.bench_chat [--model NAME] [--rounds 3] [--threads 2] [--batch 64]
 
 The loads are interleaved, so that a busy machine slows all of them alike; the figures are medians over the rounds.
 """
@@ -8,14 +8,10 @@ The loads are interleaved, so that a busy machine slows all of them alike; the f
 import argparse
 import asyncio
 import statistics
-import sys
 import time
 from collections import defaultdict
 from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from actors.chat import engine as engine_module
 from actors.chat.engine import LlamaEngine
@@ -86,9 +82,9 @@ def show(load: str, runs: list[list[Timing]]) -> None:
         seconds = max(timing.total_s for timing in run) - min(timing.first_s for timing in run)
         speeds.append((sum(timing.output for timing in run) - 1) / seconds)
     print(
-        f"{load:>12}: first token {statistics.median(t.first_s for t in every):6.2f} s, "
-        f"whole {statistics.median(t.total_s for t in every):6.2f} s, "
-        f"output {statistics.median(speeds):5.1f} tokens/s together, "
+        f"- {load}: first token {statistics.median(t.first_s for t in every):.2f} s, "
+        f"whole {statistics.median(t.total_s for t in every):.2f} s, "
+        f"output {statistics.median(speeds):.1f} tokens/s together, "
         f"prompt {every[0].prompt} ({statistics.median(t.cached for t in every):.0f} cached)"
     )
 
@@ -104,10 +100,10 @@ async def main() -> None:
     path = model_path(Settings(), args.model)
     started = time.perf_counter()
     engine = LlamaEngine(path, context_tokens=2048, parallel=PARALLEL, threads=args.threads)
-    print(f"loaded in {time.perf_counter() - started:.1f} s; batch {args.batch}, {args.threads} threads")
+    print(f"- loaded in {time.perf_counter() - started:.1f} s; batch {args.batch}, {args.threads} threads")
     chat = LlamaCppChat(path, context_tokens=2048, parallel=PARALLEL, engine=engine)
     cold = await timed(chat, request(0))
-    print(f"first request, nothing cached: first token {cold.first_s:.2f} s for {cold.prompt} tokens")
+    print(f"- first request, nothing cached: first token {cold.first_s:.2f} s for {cold.prompt} tokens")
     await asyncio.gather(*(timed(chat, request(n)) for n in range(1, PARALLEL + 1)))
     runs: defaultdict[int, list[list[Timing]]] = defaultdict(list)
     number = 10
@@ -120,7 +116,7 @@ async def main() -> None:
     for what, wait_s in (("in the prompt", 0.5), ("while decoding", runs[1][0][0].first_s + 0.5)):
         freed = [await cancelled_after(chat, engine, request(number + n, 12), wait_s) for n in range(args.rounds)]
         number += args.rounds
-        print(f"cancelled {what}: slot free after {statistics.median(freed):.2f} s, at most {max(freed):.2f} s")
+        print(f"- cancelled {what}: slot free after {statistics.median(freed):.2f} s, at most {max(freed):.2f} s")
     await chat.close()
 
 

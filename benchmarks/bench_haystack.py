@@ -1,6 +1,6 @@
 """The question path (embed, BM25, dense, fuse) of `haystack-ai` and ours: same chunks, embedder, machine and process.
 
-    python benchmarks/bench_haystack.py [--chunks 10000] [--questions 60]
+    python -m benchmarks.bench_haystack [--chunks 10000] [--questions 60]
 
 Haystack as its documentation builds it: in-memory store, BM25 and embedding retrievers, joiner with reciprocal rank
 fusion. Its BM25 gets Chinese cut into words by the analysis we use (its own takes a Chinese clause for one word), and
@@ -22,7 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from retrieval_rig import (
+
+from benchmarks.report import table
+from benchmarks.retrieval_rig import (
+    DATA,
     load_postgres,
     load_tantivy,
     many_chunks,
@@ -30,9 +33,7 @@ from retrieval_rig import (
     open_pool,
     percentiles,
     postgres_server,
-    table,
 )
-
 from voicehelper.config import RetrievalSettings
 from voicehelper.embedded.postgres import EmbeddedPostgres
 from voicehelper.ports.embedder import Embedder, Vectors
@@ -53,6 +54,9 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=10_000)
     parser.add_argument("--questions", type=int, default=60)
     arguments = parser.parse_args()
+    if not DATA.is_dir():
+        print(f"Skipped: {DATA} is not there (CMRC, DRCD, AFQMC).")
+        return
     enter_environment()
     with postgres_server() as server, tempfile.TemporaryDirectory() as folder:
         asyncio.run(run(server, Path(folder), arguments))
@@ -64,13 +68,13 @@ def enter_environment() -> None:
         import haystack  # noqa: F401, PLC0415
     except ImportError:
         python = FOLDER / "bin" / "python"
-        if not python.exists():
-            venv.create(FOLDER, with_pip=True)
+        beside = Path(sysconfig.get_path("purelib", vars={"base": str(FOLDER)})) / "beside.pth"  # written last
+        if not beside.exists():
+            venv.create(FOLDER, with_pip=True, clear=True)
             subprocess.run([python, "-m", "pip", "install", "--quiet", "haystack-ai"], check=True)
-            inside = Path(sysconfig.get_path("purelib", vars={"base": str(FOLDER)}))
-            (inside / "beside.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+            beside.write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
         os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
-        os.execv(python, [str(python), *sys.argv])
+        os.execv(python, [str(python), "-m", "benchmarks.bench_haystack", *sys.argv[1:]])
 
 
 async def run(server: EmbeddedPostgres, folder: Path, arguments: argparse.Namespace) -> None:
@@ -126,7 +130,7 @@ def build_haystack(
     class QueryEmbedder:
         """Our embedder as a haystack component."""
 
-        @component.output_types(embedding=list[float])
+        @component.output_types(embedding=list[float])  # type: ignore[untyped-decorator]
         def run(self, text: str) -> dict[str, list[float]]:
             waiting = asyncio.run_coroutine_threadsafe(embedder.embed([text], "query"), loop)
             return {"embedding": waiting.result()[0].tolist()}

@@ -1,13 +1,12 @@
 """What a hop costs: the same echo port inline, behind a deployment handle, and the parts of our adapter.
 
-    python benchmarks/bench_hops.py [--calls 100] [--deltas 200]
+    python -m benchmarks.bench_hops [--calls 100] [--deltas 200]
 
 Starts its own Ray on this machine and ends it. Prints microseconds: median and 95th percentile.
 """
 
 import argparse
 import asyncio
-import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 import ray
 from ray import serve
 
+from benchmarks.report import quantiles, table
 from deployments.remote import Handle, remote
 from deployments.replica import NodeReplica
 from deployments.wiring import Node, Nodes
@@ -134,9 +134,7 @@ def main() -> None:
         probe: Any = serve.run(deploy(Probe, name="probe").bind(echo, bare), route_prefix=None)
         results = probe.measure.remote(args.calls, args.deltas).result()
         ray.shutdown()
-    for name, values in results.items():
-        ordered = sorted(values)
-        print(f"{name:32} p50 {statistics.median(ordered):8.0f} us   p95 {ordered[int(len(ordered) * 0.95)]:8.0f} us")
+    print(table(["microseconds", "p50 / p95"], [[name, quantiles(values)] for name, values in results.items()]))
 
 
 if __name__ == "__main__":

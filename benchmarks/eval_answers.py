@@ -1,6 +1,6 @@
 """The 40 questions over the sample knowledge base through the real model: right, cited right, refused right.
 
-    python benchmarks/eval_answers.py [--only tune|held-out|q01,q07] [--model NAME] [--context TOKENS] [--json FILE]
+    python -m benchmarks.eval_answers [--only tune|held-out|q01,q07] [--model NAME] [--context TOKENS] [--json FILE]
 
 Everything runs in this process, without Ray and databases (see knowledge_rig.py); models must have been pulled. A
 question counts as right when every expected string is in the answer, as cited right when a citation points to an
@@ -18,16 +18,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from actors.chat import build_chat_model
+from benchmarks.knowledge_rig import KB, TENANT, open_knowledge
+from tests.fakes.question_set import EvalQuestion, cites_source, holds_expected, load_questions
+from voicehelper.config import ChatSettings, RagSettings, Settings
+from voicehelper.rag.answerer import Answerer
+from voicehelper.rag.events import AnswerCitations, AnswerDelta, AnswerDone, PastTurn, Question
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-
-from knowledge_rig import KB, TENANT, open_knowledge  # noqa: E402
-
-from actors.chat import build_chat_model  # noqa: E402
-from tests.fakes.question_set import EvalQuestion, cites_source, holds_expected, load_questions  # noqa: E402
-from voicehelper.config import ChatSettings, RagSettings, Settings  # noqa: E402
-from voicehelper.rag.answerer import Answerer  # noqa: E402
-from voicehelper.rag.events import AnswerCitations, AnswerDelta, AnswerDone, PastTurn, Question  # noqa: E402
 
 
 @dataclass

@@ -176,12 +176,6 @@ def percentiles(milliseconds: Sequence[float]) -> tuple[float, float]:
     return float(np.percentile(milliseconds, 50)), float(np.percentile(milliseconds, 95))
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
 def timed(work: Callable[[], object]) -> float:
     """Milliseconds `work` takes."""
     started = time.perf_counter()

@@ -101,6 +101,15 @@ async def test_an_answer_that_comes_after_its_lease_is_still_kept(pool: Pool, ow
     assert (await repository.messages(owner, conversation, 10, 0))[1].content == "late"
 
 
+async def test_storing_an_end_whose_confirmation_was_lost_finds_it_stored(pool: Pool, owner: Owner) -> None:
+    repository = PostgresConversations(pool)
+    conversation, answer = await begin(repository, owner, 30.0)
+    first, again = [await repository.finish(answer, Ending("completed", "a")) for _ in range(2)]
+    assert first == again is not None
+    await repository.delete(owner, conversation)
+    assert await repository.finish(answer, Ending("completed", "a")) is None
+
+
 async def test_a_database_that_is_away_for_a_moment_loses_no_answer(pool: Pool, owner: Owner) -> None:
     repository = PostgresConversations(pool)
     finish, failures = repository.finish, 3

@@ -15,7 +15,7 @@ import uvicorn
 from tests.fakes.broken_files import broken_files, make_docx, make_pdf
 from tests.prove import bad_input
 from voicehelper.documents.inspection import IsolatedInspector, inspection_limits
-from voicehelper.documents.isolation import IsolatedParser
+from voicehelper.documents.isolation import IsolatedParser, ParserProcess
 from voicehelper.documents.model import FailureReason, ParseLimits
 from voicehelper.gateway import create_app
 from voicehelper.knowledge.service import KnowledgeService
@@ -162,13 +162,26 @@ async def test_twenty_uploads_at_once(inspected: Inspected) -> None:
     assert ticks > 5, "the event loop stood still"
 
 
-async def test_a_client_that_leaves_while_its_file_is_inspected(inspected: Inspected, parser: IsolatedParser) -> None:
-    await inspected.upload("warm.txt", b"warm")
-    upload = asyncio.create_task(inspected.upload("slow.txt", "退款三天到账。".encode() * 2**19))
-    await asyncio.sleep(0.05)
+async def test_a_client_that_leaves_while_its_file_is_inspected(
+    inspected: Inspected, parser: IsolatedParser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, inspect = asyncio.Event(), ParserProcess.inspect
+
+    def watched(process: ParserProcess, data: Any, name: str, content_type: str = "") -> None:
+        loop.call_soon_threadsafe(begun.set)
+        if name == "slow.txt":
+            time.sleep(0.2)
+        inspect(process, data, name, content_type)
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(ParserProcess, "inspect", watched)
+    upload = asyncio.create_task(inspected.upload("slow.txt", "退款三天到账。".encode()))
+    await asyncio.wait_for(begun.wait(), 30)
     upload.cancel()
     with pytest.raises(asyncio.CancelledError):
         await upload
+    assert await inspected.harness.pool.fetchval("SELECT count(*) FROM documents") == 0
+    assert await inspected.harness.pool.fetchval("SELECT count(*) FROM object_deletions") == 1, "swept later"
     assert (await inspected.upload("next.txt", "是的".encode())).status_code == 202
     assert (await inspected.upload("next.pdf", b"%PDF-1.7 broken")).status_code == 422
 

@@ -51,6 +51,7 @@ FROM unnest($1::uuid[], $2::text[]) AS d (id, content) WHERE m.id = d.id AND m.s
 _FINISH = f"""
 UPDATE messages SET status = $2, content = $3, citations = $4, metadata = $5, completed_at = now(), deadline = NULL
 WHERE id = $1 AND role = 'assistant' AND status <> 'completed' RETURNING {_MESSAGE}"""  # noqa: S608
+_COMPLETED = f"SELECT {_MESSAGE} FROM messages WHERE id = $1 AND status = 'completed'"  # noqa: S608
 
 
 class PostgresConversations:
@@ -140,6 +141,9 @@ class PostgresConversations:
             row = await connection.fetchrow(
                 _FINISH, message_id, ending.status, ending.content, citations, ending.metadata
             )
+            if row is None and ending.status == "completed":
+                # An earlier attempt was committed, and the connection lost before the server could say so.
+                row = await connection.fetchrow(_COMPLETED, message_id)
         return _message(row) if row else None
 
     async def expire(self) -> int:

@@ -50,7 +50,7 @@ def by_cli(server: Server, corpus: Corpus, kb: str) -> str:
 
 def by_ray_job(server: Server, corpus: Corpus, kb: str) -> str:
     command = [
-        server.executable("voicehelper"), "env", "--",
+        "bash", "-c", f'eval "$({server.executable("voicehelper")} env)" && exec "$@"', "--",
         server.executable("ray"), "job", "submit", "--submission-id", "{id}", "--",
         server.executable("python"), "-m", "pipelines.index_documents", "--input", str(corpus.folder), "--kb", kb,
     ]  # fmt: skip

@@ -14,10 +14,13 @@ import uvicorn
 
 from tests.fakes.broken_files import broken_files, make_docx, make_pdf
 from tests.prove import bad_input
+from voicehelper.cli.client import ApiClient
+from voicehelper.cli.indexing import FolderUpload, Result, list_files
 from voicehelper.documents.inspection import IsolatedInspector, inspection_limits
 from voicehelper.documents.isolation import IsolatedParser, ParserProcess
 from voicehelper.documents.model import FailureReason, ParseLimits
 from voicehelper.gateway import create_app
+from voicehelper.identity.admin import AdminCredentials
 from voicehelper.knowledge.service import KnowledgeService
 from voicehelper.ports.objects import FakeObjectStore
 from voicehelper.stores.files import FileObjectStore
@@ -40,7 +43,7 @@ class Inspected:
             PostgresObjectTrash(harness.pool),
             objects,
             LIMIT,
-            IsolatedInspector(parser),
+            IsolatedInspector(parser, patience_s=60.0),
         )
         http = harness.services.http.model_copy(update={"max_upload_bytes": LIMIT, "max_body_bytes": 2**20})
         self.harness = harness
@@ -210,3 +213,24 @@ async def test_the_cases_of_the_proof(inspected: Inspected, base_url: str) -> No
     assert count > 25
     assert (await inspected.http.get("/health")).status_code == 200
     assert time.monotonic() - started < 120
+
+
+async def test_a_folder_from_the_command_line(inspected: Inspected, base_url: str, tmp_path: Path) -> None:
+    """`voicehelper index` counts what the server refuses as failed, with the server's reason."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name, (data, _) in broken_files().items():
+        (folder / name).write_bytes(data)
+    kb_id = await inspected.harness.base("folder")
+    account = AdminCredentials("admin@example.com", "correct horse 电池")
+
+    def index() -> Result:
+        with ApiClient(base_url, account, tmp_path / "token.json") as client:
+            return FolderUpload(client, kb_id, lambda result: None).run(folder, list_files(folder), 4, wait=False)
+
+    result = await asyncio.to_thread(index)
+    expected = {name: reason for name, (_, reason) in broken_files().items()}
+    left = {name for name, reason in expected.items() if reason in LATER or name in ONLY_PARSED}
+    assert result.unfinished == left
+    reasons = {name: reason for name, (reason, _) in result.failures.items()}
+    assert reasons == {name: reason for name, reason in expected.items() if name not in left}

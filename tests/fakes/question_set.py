@@ -7,6 +7,8 @@ from pathlib import Path
 import yaml
 
 QUESTIONS = Path(__file__).resolve().parent.parent / "data" / "questions.yaml"
+FRESH = QUESTIONS.with_name("questions_fresh.yaml")
+"""Twelve questions that nobody has tuned on."""
 _DASHES = dict.fromkeys(map(ord, "–—−‐‑~～"), "-")
 
 
@@ -32,7 +34,7 @@ class EvalQuestion:
 
     @property
     def held_out(self) -> bool:
-        """q21-q40 are never tuned on."""
+        """q21 and later are not tuned on."""
         return int(self.id[1:]) > 20
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.question_set import EvalQuestion, load_questions, normalise
+from tests.fakes.question_set import FRESH, EvalQuestion, load_questions, normalise
 from voicehelper.documents.model import ParsedDocument
 from voicehelper.documents.parsers import parse_document
 
 KNOWLEDGE = Path(__file__).resolve().parents[3] / "examples" / "knowledge"
 QUESTIONS = load_questions()
+FRESH_QUESTIONS = load_questions(FRESH)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,13 @@ def test_the_set_is_split_evenly() -> None:
         assert sum(bool(question.history) for question in half) >= 3
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.id)
+def test_the_fresh_set_is_mixed() -> None:
+    assert [question.id for question in FRESH_QUESTIONS] == [f"q{number}" for number in range(41, 53)]
+    assert sum(not question.answerable for question in FRESH_QUESTIONS) == 4
+    assert {question.lang for question in FRESH_QUESTIONS} == {"zh", "zh-Hant", "en"}
+
+
+@pytest.mark.parametrize("question", QUESTIONS + FRESH_QUESTIONS, ids=lambda question: question.id)
 def test_expected_strings_stand_in_the_sources(question: EvalQuestion, documents: dict[str, ParsedDocument]) -> None:
     assert bool(question.source) == bool(question.expect) == question.answerable
     text = normalise("\n".join(documents[name].text for name in question.source))

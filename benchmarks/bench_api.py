@@ -54,8 +54,8 @@ class Asked:
     at: dict[str, float] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     context: str = ""
+    outcome: str = ""
     usage: ChatUsage = ChatUsage()
-    finish: str = ""
     engine_first: float = 0.0
     engine_decoding: float = 0.0
 
@@ -183,7 +183,7 @@ def _take(asked: Asked, event: ServerEvent) -> None:
     elif event.name == "message.completed":
         facts: dict[str, Any] = event.data["message"]["metadata"]
         asked.timings, asked.usage = facts["timings_ms"], ChatUsage(**facts["usage"])
-        asked.context, asked.finish = facts["trace"]["context"], facts["trace"]["finish"]
+        asked.context, asked.outcome = facts["trace"]["context"], facts["outcome"]
 
 
 def main() -> None:
@@ -216,13 +216,13 @@ def answerable() -> list[EvalQuestion]:
 def measure(
     asker: Asker, engine: BareEngine, questions: Sequence[EvalQuestion], wanted: int
 ) -> Iterator[tuple[Asked, Bare]]:
-    """Question by question: the API, then the bare engine. One that never reached the model does not count."""
+    """Question by question: the API, then the bare engine. One that is refused after all does not count."""
     first, *rest = questions
     engine.run(asker.ask(first.question))  # brings connections and caches up on both sides
     found = 0
     for question in rest:
         asked = asker.ask(question.question)
-        if asked.engine_first and asked.usage.completion_tokens:
+        if asked.engine_first and asked.outcome == "answered":
             yield asked, engine.run(asked)
             found += 1
         if found == wanted:

@@ -134,7 +134,7 @@ def main() -> None:
         probe: Any = serve.run(deploy(Probe, name="probe").bind(echo, bare), route_prefix=None)
         results = probe.measure.remote(args.calls, args.deltas).result()
         ray.shutdown()
-    print(table(["microseconds", "p50 / p95"], [[name, quantiles(values)] for name, values in results.items()]))
+    print(table(["microseconds", "p50 / p95"], [[name, quantiles(values, 1)] for name, values in results.items()]))
 
 
 if __name__ == "__main__":

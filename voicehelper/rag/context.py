@@ -4,18 +4,25 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import pairwise
 
 from voicehelper.documents.sentences import split_sentences
+from voicehelper.rag.language import Language, language_of
 from voicehelper.rag.numbers import mentioned
 from voicehelper.rag.terms import Weights, content_terms, question_terms
 from voicehelper.rag.tokens import estimate_tokens
+from voicehelper.retrieval.analysis import fold
 from voicehelper.retrieval.model import ScoredPassage
 
-# Shares of a sentence's score: its own words, its heading's, how well its passage was found, and having a number where
-# one is asked for; then, as sentences are chosen, the question's words that none of those chosen has.
-_OWN, _HEADING, _PASSAGE, _NUMBER, _NEW = 0.5, 0.5, 0.5, 0.15, 0.5
+# Shares of a sentence's score: its own words, its heading's, its document's title's, a phrase of the question that its
+# sub-heading repeats, how well its passage was found, and having a number where one is asked for; then, as sentences
+# are chosen, the question's words that none of those chosen has.
+_OWN, _HEADING, _TITLE, _PHRASE, _PASSAGE, _NUMBER, _NEW = 0.5, 0.5, 0.5, 0.6, 0.5, 0.15, 0.5
+_SHORTEST_PHRASE = 3
+_ELSEWHERE = 0.4  # what a sub-heading counts in a document whose title shares no word with the question
 _REPEAT = 0.04  # taken off for each sentence its passage already gave: where no words match, several passages may speak
+_OTHER_LANGUAGE = 0.04  # what a cosine across languages is lower by, on average, for the default embedder
 _DENSE_SPREAD = 0.08  # a cosine this far below the best one says that the passage is about something else
 _ASKS_NUMBER = re.compile(
     r"多少|多久|多长|多大|多重|多深|多高|几[个天次年月点折块元期小种台]|几时|什么时候"
@@ -26,7 +33,11 @@ _LABEL = re.compile(r"[^。！；：:;,，|\d]{2,18}|(?:[A-Za-z'’/&-]+ ){0,7}[
 # What a sentence's neighbours get of its score: what follows a matching sentence explains it.
 _NEXT, _PREVIOUS, _TOGETHER = 0.6, 0.4, 0.95
 _ITEM = re.compile(r"\d{1,2}[.、)）]")
+_ROW = re.compile(r"([^：:，。]{1,16})：[^：]*，[^：，。]{1,16}：")  # a line of a table: "列：值，列：值"
+_TWO_COLUMNS = re.compile(r"[^：]{1,16}：([^：]*)，[^：，]{1,16}：([^：]*)")
+_SILENT = re.compile(r"[\W_]+|[吗呢呀啊]$")
 _WRAPPED = re.compile(r"[，、的和与及或把从到]$")  # a line break within a sentence, as PDFs have
+_SHORTEST_WRAPPED = 20
 _LEAST = 0.35  # a sentence worth less than this share of the best one only costs time
 
 
@@ -57,6 +68,7 @@ class Context:
         chosen: indices into `sentences` of those shown, in that order.
         best: the best sentence's weighted share of the question's terms, 0 to 1.
         covered: the share of the question's terms that the chosen sentences and their headings hold together.
+        order: numbers of the passages shown, the most promising first: small models copy from the beginning.
     """
 
     passages: tuple[ScoredPassage, ...]
@@ -64,6 +76,7 @@ class Context:
     chosen: tuple[int, ...]
     best: float = 0.0
     covered: float = 0.0
+    order: tuple[int, ...] = ()
 
     def shown(self) -> tuple[Sentence, ...]:
         """The chosen sentences."""
@@ -76,10 +89,9 @@ class Context:
     def render(self) -> str:
         """The chosen sentences under their headings; gaps within a passage are marked."""
         parts: list[str] = []
-        for number, scored in enumerate(self.passages):
+        for number in self.order:
             mine = [index for index in self.chosen if self.sentences[index].passage == number]
-            if mine:
-                parts.append(f"【{_title(scored)}】{_joined(mine, self.sentences)}")
+            parts.append(f"【{_title(self.passages[number])}】{_joined(mine, self.sentences)}")
         return "\n".join(parts)
 
 
@@ -98,13 +110,25 @@ def _split(passages: Sequence[ScoredPassage]) -> list[Sentence]:
     found: list[Sentence] = []
     for number, scored in enumerate(passages):
         text, label = scored.passage.text, -1
-        for start, end in split_sentences(text):
+        for start, end in _unwrapped(text, split_sentences(text)):
             own, line = text[start:end], text.count("\n", 0, start)
             is_label = _is_label(own, start == 0 or text[start - 1] == "\n", text[end : end + 1] == "\n")
             label = len(found) if is_label else label
             terms, numbers = content_terms(own), mentioned(own)
             found.append(Sentence(number, start, end, line, own, terms, numbers, label, is_label))
     return found
+
+
+def _unwrapped(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """`spans` with what a line break cut in two (as PDFs do) put together again."""
+    whole: list[tuple[int, int]] = []
+    for start, end in spans:
+        left = text[slice(*whole[-1])].rsplit("\n", 1)[-1] if whole else ""
+        if len(left) >= _SHORTEST_WRAPPED and _WRAPPED.search(left):
+            whole[-1] = (whole[-1][0], end)
+        else:
+            whole.append((start, end))
+    return whole
 
 
 def _is_label(text: str, starts_line: bool, ends_line: bool) -> bool:
@@ -126,8 +150,11 @@ class _Chooser:
         self._passages, self._sentences = tuple(passages), tuple(sentences)
         self._wanted = question_terms(query)
         self._weights = Weights((sentence.terms for sentence in sentences), content_terms(focus))
-        titles = [content_terms(_title(scored)) for scored in passages]
-        self._headings = [titles[s.passage] | self._label_terms(s) for s in sentences]
+        self._titles = [content_terms(_title(scored)) for scored in passages]
+        self._headings = [self._titles[s.passage] | self._label_terms(s) for s in sentences]
+        self._relevance = _relevance(self._passages, language_of(query))
+        asked = focus or query
+        self._phrases = [_shared_phrase(asked, s.text) if s.is_label else 0.0 for s in sentences]
         self._costs = [estimate_tokens(sentence.text) for sentence in sentences]
         self._title_costs = [estimate_tokens(_title(scored)) + 3 for scored in passages]
         self._own = [self._weights.coverage(self._wanted, sentence.terms) for sentence in sentences]
@@ -179,17 +206,29 @@ class _Chooser:
     def _context(self, chosen: tuple[int, ...]) -> Context:
         terms = (self._sentences[i].terms | self._headings[i] for i in chosen)
         covered = self._weights.coverage(self._wanted, frozenset().union(*terms))
-        return Context(self._passages, self._sentences, chosen, max(self._own), covered)
+        best: dict[int, float] = {}
+        for index in chosen:
+            number = self._sentences[index].passage
+            best[number] = max(best.get(number, 0.0), self._scores[index])
+        order = tuple(sorted(best, key=lambda number: (-best[number], number)))
+        return Context(self._passages, self._sentences, chosen, max(self._own), covered, order)
 
     def _base_scores(self, asks_number: bool) -> list[float]:
-        found = _relevance(self._passages)
         return [
             _OWN * own
-            + _HEADING * self._weights.coverage(self._wanted, heading)
-            + _PASSAGE * found[sentence.passage]
+            + self._by_heading(sentence)
+            + _PASSAGE * self._relevance[sentence.passage]
             + (_NUMBER if asks_number and sentence.numbers else 0.0)
-            for sentence, own, heading in zip(self._sentences, self._own, self._headings, strict=True)
+            for sentence, own in zip(self._sentences, self._own, strict=True)
         ]
+
+    def _by_heading(self, sentence: Sentence) -> float:
+        title, label = self._titles[sentence.passage], self._label_terms(sentence)
+        by_title = len(self._wanted & title) / max(1, len(self._wanted))  # unweighted: titles' words are common ones
+        by_label = self._weights.coverage(self._wanted, label - title)
+        phrase = self._phrases[sentence.label] if sentence.label >= 0 else 0.0
+        scale = 1.0 if by_title else _ELSEWHERE
+        return (_HEADING + _TITLE) * by_title + scale * (_HEADING * by_label + _PHRASE * phrase)
 
     def _smoothed(self, scores: Sequence[float]) -> list[float]:
         """Scores raised by those of neighbours: forwards, then backwards; the steps of a list pull each other along."""
@@ -205,21 +244,55 @@ class _Chooser:
 def _pull(left: Sentence, right: Sentence, share: float) -> float:
     if left.passage != right.passage or right.is_label:
         return 0.0
-    together = _WRAPPED.search(left.text) or (_ITEM.match(left.text) and _ITEM.match(right.text))
+    together = (
+        (_ITEM.match(left.text) and _ITEM.match(right.text))
+        or (left.line == right.line and left.text.endswith(("；", ";")))
+        or _same_table(left, right)
+    )
     return _TOGETHER if together else share
 
 
-def _relevance(passages: Sequence[ScoredPassage]) -> list[float]:
-    """How well each passage was found, 0 to 1: its score, and its cosine where there is one, against the best."""
+def _same_table(left: Sentence, right: Sentence) -> bool:
+    first, second = _ROW.match(left.text), _ROW.match(right.text)
+    return left.label == right.label and bool(first and second and first[1] == second[1])
+
+
+def _shared_phrase(question: str, label: str) -> float:
+    """Share of `question` that its longest part found in `label` makes up; 0 for a part that says little."""
+    asked, said = _SILENT.sub("", fold(question)), _SILENT.sub("", fold(label))
+    size = SequenceMatcher(None, asked, said, autojunk=False).find_longest_match().size
+    return size / len(asked) if size >= _SHORTEST_PHRASE else 0.0
+
+
+def _relevance(passages: Sequence[ScoredPassage], language: Language) -> list[float]:
+    """How well each passage was found, 0 to 1: its score, and its cosine where there is one, against the best.
+
+    Where a passage in another language than the question is near it, only the cosines count: words cannot match.
+    """
+    cosines = [_cosine(scored, language) for scored in passages]
+    nearest = max((cosine for cosine in cosines if cosine is not None), default=0.0)
     top = max((scored.score for scored in passages), default=0.0)
-    nearest = max((scored.scores.get("dense", 0.0) for scored in passages), default=0.0)
+    across = crosses_languages(passages, language)
     found = []
-    for scored in passages:
+    for scored, cosine in zip(passages, cosines, strict=True):
         by_score = max(0.0, scored.score / top) ** 2 if top > 0 else 1.0
-        dense = scored.scores.get("dense")
-        by_cosine = by_score if dense is None else max(0.0, 1 - (nearest - dense) / _DENSE_SPREAD)
-        found.append((by_score + by_cosine) / 2)
+        by_cosine = by_score if cosine is None else max(0.0, 1 - (nearest - cosine) / _DENSE_SPREAD)
+        found.append(by_cosine if across else (by_score + by_cosine) / 2)
     return found
+
+
+def crosses_languages(passages: Sequence[ScoredPassage], language: Language) -> bool:
+    """Whether the passage nearest to a question in `language` is in another one."""
+    nearest = max(passages, key=lambda scored: _cosine(scored, language) or 0.0, default=None)
+    return nearest is not None and language_of(nearest.passage.text) != language
+
+
+def _cosine(scored: ScoredPassage, language: Language) -> float | None:
+    """The passage's cosine; what only its language takes from it is given back."""
+    cosine = scored.scores.get("dense")
+    if cosine is None or language_of(scored.passage.text) == language:
+        return cosine
+    return cosine + _OTHER_LANGUAGE
 
 
 def _joined(indices: Sequence[int], sentences: Sequence[Sentence]) -> str:
@@ -232,7 +305,8 @@ def _joined(indices: Sequence[int], sentences: Sequence[Sentence]) -> str:
             text += f"\n[{sentences[sentence.label].text}] " if text else f"[{sentences[sentence.label].text}] "
         elif previous is not None:
             text += "…" if index != before + 1 else _between(previous, sentence)
-        text += " ".join(sentence.text.split())
+        row = previous is not None and _same_table(previous, sentence) and _TWO_COLUMNS.fullmatch(sentence.text)
+        text += f"{row[1]}：{row[2]}" if row else " ".join(sentence.text.split())
         before = index
     return text
 

@@ -8,7 +8,8 @@ is told to say so, and to the checks on what it says. Thresholds: docs/answering
 import re
 from dataclasses import dataclass
 
-from voicehelper.rag.context import Context
+from voicehelper.rag.context import Context, crosses_languages
+from voicehelper.rag.language import language_of
 from voicehelper.retrieval.analysis import fold
 
 MIN_COSINE = 0.80
@@ -44,7 +45,9 @@ def weigh(context: Context, question: str) -> Evidence:
     cosines = [scored.scores["dense"] for scored in context.passages if "dense" in scored.scores]
     cosine = max(cosines, default=None)
     unknown = _unknown_codes(question, context)
-    enough = bool(context.chosen) and not unknown and _is_about(cosine, context.covered)
+    across = crosses_languages(context.passages, language_of(question))
+    covered = 1.0 if across else context.covered  # words cannot match across languages: their absence says nothing
+    enough = bool(context.chosen) and not unknown and _is_about(cosine, covered)
     return Evidence(cosine and round(cosine, 3), round(context.covered, 3), unknown, enough)
 
 

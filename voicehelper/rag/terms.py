@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from voicehelper.retrieval.analysis import analyse, fold
+from voicehelper.retrieval.analysis import ENGLISH_FUNCTION_WORDS, analyse, fold
 
 # Function words and the phrases questions are made of: sharing them says nothing about the subject.
 _FUNCTION = re.compile(
@@ -13,13 +13,6 @@ _FUNCTION = re.compile(
     "|怎么样|怎么办|怎么|怎样|如何|为什么|什么时候|什么|哪些|哪里|哪个|哪种|多久|多少|多长时间|多长|几天|几个|几点"
     "|是否|可以|能够|应该|需要|如果|要是|的话|一下|一般|吗|呢|吧|啊|呀|了|的|地|得|我|你|您|它|他|她|是|有|在|和|与|或|及|就|都|也|还|把|被|给|请|能|会|要|想|这|那|个"
 )
-_ENGLISH_WORDS = """
-a an the is are was were be been do does did can could will would should may might must have has had i you we they it he
-she my your our their its this that these those there here what which who whom when where why how much many long of to
-in on at by for from with about into as and or but if then than so not no please tell me us any some get got am s t one
-"""
-_ENGLISH = frozenset(_ENGLISH_WORDS.split())
-
 # What a measure is called in a specification, where the question only says how much of it.
 _ASKED = {
     "多重": "重量 净重",
@@ -39,7 +32,7 @@ def content_terms(text: str) -> frozenset[str]:
     """Terms that carry meaning. Bigrams do not bridge the function words that were taken out."""
     bare = _FUNCTION.sub(" ", fold(text))
     terms = analyse(bare)
-    return frozenset(_stem(term) for term in terms.bigrams if term not in _ENGLISH)
+    return frozenset(_stem(term) for term in terms.bigrams if term not in ENGLISH_FUNCTION_WORDS)
 
 
 def question_terms(text: str) -> frozenset[str]:

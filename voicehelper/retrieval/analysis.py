@@ -23,9 +23,17 @@ _RUNS = re.compile(
 )
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _NUMBER = re.compile(r"\d+(?:\.\d+)*")
+_ENGLISH_WORD = re.compile(r"(?<![A-Za-z0-9&_-])[A-Za-z]+(?![A-Za-z0-9&_-])")
 _SEPARATORS = re.compile(r"[-_./:@'&]")
 _LETTERS_OR_DIGITS = re.compile(r"\d+(?:\.\d+)*|[^\W\d_]+")
 _MAX_TERM = 64
+_ENGLISH_WORDS = """
+a an the is are was were be been do does did can could will would should may might must have has had i you we they it he
+she my your our their its this that these those there here what which who whom when where why how much many long of to
+in on at by for from with about into as and or but if then than so not no please tell me us any some get got am s t one
+"""
+ENGLISH_FUNCTION_WORDS = frozenset(_ENGLISH_WORDS.split())
+"""English words that say nothing about a subject. Among Chinese documents they are rare and would count as strong."""
 _simplify = opencc.OpenCC("t2s").convert
 
 
@@ -59,6 +67,16 @@ def analyse(text: str) -> Terms:
             words.extend(codes)
             bigrams.extend(codes)
     return Terms(tuple(words), tuple(bigrams), tuple(chars))
+
+
+def without_function_words(query: str) -> str:
+    """`query` without English function words ("US" and "IT" are names); itself where nothing else would be left."""
+    kept = _ENGLISH_WORD.sub(lambda word: "" if _says_nothing(word[0]) else word[0], query)
+    return kept if any(char.isalnum() for char in kept) else query
+
+
+def _says_nothing(word: str) -> bool:
+    return word.lower() in ENGLISH_FUNCTION_WORDS and not (len(word) > 1 and word.isupper())
 
 
 def _encodable(text: str) -> str:

@@ -11,6 +11,7 @@ from voicehelper.context import current_context
 from voicehelper.errors import DeadlineExceeded, RateLimited, Unavailable
 from voicehelper.ports.embedder import Embedder, EmbedderInfo, Vectors
 from voicehelper.ports.search import Hit, KeywordIndex, Passage, PassageStore, Scope, VectorIndex
+from voicehelper.retrieval.analysis import without_function_words
 from voicehelper.retrieval.fusion import FusionPolicy, weighted
 from voicehelper.retrieval.model import Retrieved, ScoredPassage
 from voicehelper.retrieval.neighbours import merge
@@ -22,10 +23,14 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Search:
-    """What is known while one query is being answered; an engine's scores are None once it failed."""
+    """What is known while one query is being answered; `words` is what of it the keyword engine gets.
+
+    An engine's scores are None once it failed.
+    """
 
     scope: Scope
     query: str
+    words: str
     dense: dict[UUID, float] | None = None
     keyword: dict[UUID, float] | None = None
     degraded: list[str] = field(default_factory=list)
@@ -60,7 +65,7 @@ class HybridRetriever:
 
     async def retrieve(self, scope: Scope, query: str, top_k: int | None = None) -> Retrieved:
         """See `Retriever`. Raises `Unavailable`, and `DeadlineExceeded` when the request's time is over."""
-        search = _Search(scope, query.strip())
+        search = _Search(scope, query.strip(), without_function_words(query.strip()))
         if not search.query or not scope.kb_ids:
             return Retrieved(())
         vector, _ = await asyncio.gather(self._embed(search), self._search_keywords(search))
@@ -81,7 +86,7 @@ class HybridRetriever:
 
     async def _search_keywords(self, search: _Search) -> None:
         with stage("retrieval.keyword") as timed:
-            found = self._keywords.search(search.scope, search.query, self._settings.candidates)
+            found = self._keywords.search(search.scope, search.words, self._settings.candidates)
             search.keyword = _by_chunk(await self._guard(search, "keyword", found))
         search.timings_ms["keyword"] = timed.ms
 
@@ -103,7 +108,7 @@ class HybridRetriever:
         if search.keyword is None or not missing:
             return
         with stage("retrieval.keyword_complete") as timed:
-            scored = self._keywords.search(search.scope, search.query, 0, missing)
+            scored = self._keywords.search(search.scope, search.words, 0, missing)
             found = _by_chunk(await self._guard(search, "keyword", scored))
         search.keyword = None if found is None else {**search.keyword, **found}
         search.timings_ms["keyword_complete"] = timed.ms

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicehelper.retrieval.analysis import analyse, fold
+from voicehelper.retrieval.analysis import analyse, fold, without_function_words
 
 
 def test_fold_removes_width_case_and_script() -> None:
@@ -89,3 +89,9 @@ def test_folding_first_changes_nothing(text: str) -> None:
 @pytest.mark.parametrize("text", ["退款" * 5000, "a-" * 5000, "1," * 5000, "9" * 10_000, "'" * 10_000, "x." * 5000])
 def test_ten_thousand_characters_are_fine(text: str) -> None:
     assert all(len(term) <= 64 for term in analyse(text).words)
+
+
+def test_english_function_words_are_left_out_of_a_query() -> None:
+    assert without_function_words("How do I reset my password?").split() == ["reset", "password?"]
+    assert without_function_words("IT 支持 VH-A 吗").split() == ["IT", "支持", "VH-A", "吗"]
+    assert without_function_words("how are you") == "how are you"

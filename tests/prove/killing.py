@@ -83,12 +83,16 @@ def prove(server: Server, kb_id: str, conversation_id: str) -> tuple[dict[str, f
 
 
 def victims(server: Server) -> list[tuple[str, int]]:
-    rows = server.status()["rows"]
-    engines = [(row["name"], row["pid"]) for row in rows if row["kind"] == "engine" and row["name"].lower() in ENGINES]
-    replicas = [(f"replica {row['name']}", row["pid"]) for row in rows if row["kind"] == "replica"]
-    assert len(engines) == len(ENGINES), f"engines in status: {engines}"
-    assert replicas, "no replicas in status"
-    return engines + replicas
+    """Name and pid of the engines and of every replica, which the status lists below its deployment."""
+    found, deployment = [], ""
+    for row in server.status()["rows"]:
+        deployment = row["name"] if row["kind"] == "deployment" else deployment
+        if row["kind"] == "engine" and row["name"].lower() in ENGINES:
+            found.append((row["name"], row["pid"]))
+        if row["kind"] == "replica":
+            found.append((f"{deployment} replica", row["pid"]))
+    assert len(found) > len(ENGINES), f"too little in the status: {found}"
+    return found
 
 
 def _kill_and_wait(server: Server, name: str, pid: int) -> float:

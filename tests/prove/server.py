@@ -64,11 +64,12 @@ class Server:
         """A client logged in as the administrator."""
         admin = json.loads((self.home / "keys" / "admin.json").read_text())
         ports = json.loads((self.home / "run" / "ports.json").read_text())
-        client = httpx.Client(base_url=f"http://127.0.0.1:{ports['http']}", timeout=180)
-        login = client.post("/api/v1/auth/login", json={"email": admin["email"], "password": admin["password"]})
+        url = f"http://127.0.0.1:{ports['http']}"
+        body = {"email": admin["email"], "password": admin["password"]}
+        login = httpx.post(f"{url}/api/v1/auth/login", json=body, timeout=30)
         login.raise_for_status()
-        client.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
-        return client
+        authorization = {"Authorization": f"Bearer {login.json()['access_token']}"}
+        return httpx.Client(base_url=url, timeout=180, headers=authorization)
 
     def sql(self, query: str, *args: object) -> list[dict[str, Any]]:
         """Rows of a query, straight from PostgreSQL."""

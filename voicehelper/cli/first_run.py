@@ -101,9 +101,7 @@ def _ask(client: ApiClient, steps: Steps) -> None:
     if failure is not None:
         raise EngineError(f"The first question was not answered: {failure.message} (trace {failure.trace_id})")
     if not ended or not ended[0].citations or "answer" in ended[0].metadata.get("degraded", ()):
-        raise EngineError(
-            "The first answer is incomplete: a busy machine? All runs; try `voicehelper ask`"
-        )
+        raise EngineError("The first answer is incomplete: a busy machine? All runs; try `voicehelper ask`")
     steps.say("")
     steps.done("First question answered", time.monotonic() - begun)
 

@@ -60,7 +60,7 @@ async def _start(settings: Settings, steps: Steps) -> Instance:
     supervisor = start_supervisor(settings, ["-m", "voicehelper.cli.main", "supervise"])
     instance = await first_word(settings, supervisor)
     if instance.ports.http != settings.http.port:
-        steps.say(f"Port {settings.http.port} is taken by another program; the API gets {instance.ports.http}")
+        steps.say(f"The API listens on port {instance.ports.http}: {settings.http.port} was taken when it was set up")
     admin = asyncio.create_task(_admin_when_possible(settings, instance))
     try:
         await Startup(settings, instance, supervisor, steps).wait()

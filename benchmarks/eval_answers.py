@@ -1,6 +1,10 @@
-"""The 40 questions over the sample knowledge base through the real model: right, cited right, refused right.
+"""Questions over the sample knowledge base through the real model: right, cited right, refused right.
 
-    python -m benchmarks.eval_answers [--only tune|held-out|q01,q07] [--model NAME] [--context TOKENS] [--json FILE]
+    python -m benchmarks.eval_answers [--only tune|held-out|q01,q07] [--fresh] [--ask QUESTION]...
+                                      [--model NAME] [--context TOKENS] [--json FILE]
+
+By default the 40 of `tests/data/questions.yaml`; `--fresh` adds the 12 that nobody has tuned on, `--ask` asks one's own
+(for reading only, not judged).
 
 Everything runs in this process, without Ray and databases (see knowledge_rig.py); models must have been pulled. A
 question counts as right when every expected string is in the answer, as cited right when a citation points to an
@@ -10,6 +14,7 @@ acceptable document, as refused right when the outcome is a refusal.
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import sys
 import time
@@ -20,7 +25,7 @@ from typing import Any
 
 from actors.chat import build_chat_model
 from benchmarks.knowledge_rig import KB, TENANT, open_knowledge
-from tests.fakes.question_set import EvalQuestion, cites_source, holds_expected, load_questions
+from tests.fakes.question_set import FRESH, EvalQuestion, cites_source, holds_expected, load_questions
 from voicehelper.config import ChatSettings, RagSettings, Settings
 from voicehelper.rag.answerer import Answerer
 from voicehelper.rag.events import AnswerCitations, AnswerDelta, AnswerDone, PastTurn, Question
@@ -72,10 +77,11 @@ def judge(question: EvalQuestion, result: Result) -> Result:
     return result
 
 
-def report(results: list[Result]) -> None:
+def report(title: str, results: list[Result]) -> None:
     answerable = [result for result in results if result.right is not None]
     unanswerable = [result for result in results if result.refused is not None]
-    print(f"\nright        {sum(bool(r.right) for r in answerable)}/{len(answerable)}")
+    print(f"\n{title}, load average {os.getloadavg()[0]:.1f}")
+    print(f"right        {sum(bool(r.right) for r in answerable)}/{len(answerable)}")
     print(f"cited right  {sum(bool(r.cited) for r in answerable)}/{len(answerable)}")
     print(f"refused right {sum(bool(r.refused) for r in unanswerable)}/{len(unanswerable)}")
     print(f"wrong refusals {sum(r.outcome == 'refused' for r in answerable)}, ", end="")
@@ -99,15 +105,33 @@ def show(result: Result) -> None:
 
 
 def selected(only: str) -> list[EvalQuestion]:
-    questions = load_questions()
+    questions = [*load_questions(), *load_questions(FRESH)] if "q" in only else load_questions()
     if only in ("tune", "held-out"):
         return [question for question in questions if question.held_out == (only == "held-out")]
     return [question for question in questions if not only or question.id in only.split(",")]
 
 
+def _sets(only: str, fresh: bool, own: list[str]) -> list[tuple[str, list[EvalQuestion]]]:
+    sets = [] if own and not only else [(only or "the 40", selected(only))]
+    if fresh:
+        sets.append(("fresh", load_questions(FRESH)))
+    if own:
+        asked = [EvalQuestion(f"own{n}", "", text, True, (), ()) for n, text in enumerate(own, start=1)]
+        sets.append(("", asked))
+    return sets
+
+
+async def _asked(answerer: Answerer, question: EvalQuestion) -> Result:
+    result = await ask(answerer, question)
+    show(result)
+    return result
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="")
+    parser.add_argument("--fresh", action="store_true")
+    parser.add_argument("--ask", action="append", default=[])
     parser.add_argument("--model", default=ChatSettings().model)
     parser.add_argument("--context", type=int, default=RagSettings().context_tokens)
     parser.add_argument("--json", type=Path)
@@ -119,10 +143,10 @@ async def main() -> None:
     await answerer.warm_up()
     print(f"prefix read in {time.monotonic() - started:.1f} s")
     results = []
-    for question in selected(args.only):
-        results.append(await ask(answerer, question))
-        show(results[-1])
-    report(results)
+    for title, questions in _sets(args.only, args.fresh, args.ask):
+        results += (asked := [await _asked(answerer, question) for question in questions])
+        if title:
+            report(title, asked)
     if args.json:
         args.json.write_text(json.dumps([asdict(result) for result in results], ensure_ascii=False, indent=1))
 

@@ -84,7 +84,7 @@ class RagSettings(Section):
 
     history_turns: int = Field(10, description="Past turns considered")
     history_tokens: int = Field(100, description="Token budget of the history in the prompt, for follow-ups")
-    context_tokens: int = Field(150, description="Token budget of the retrieved text in the prompt: on a CPU, latency")
+    context_tokens: int = Field(180, description="Token budget of the retrieved text in the prompt: on a CPU, latency")
     max_answer_tokens: int = Field(256, description="Longest answer")
 
 

@@ -11,7 +11,7 @@ from voicehelper.documents.sentences import split_sentences
 from voicehelper.errors import DeadlineExceeded, RateLimited, Unavailable
 from voicehelper.ports.chat import ChatDone, ChatModel, ChatRequest
 from voicehelper.ports.search import Scope
-from voicehelper.rag.citations import Support, align, cite
+from voicehelper.rag.citations import Support, align, cite, spelled_out
 from voicehelper.rag.context import build_context
 from voicehelper.rag.events import (
     AnswerCitations,
@@ -141,6 +141,8 @@ class Answerer:
                     break
         if opening := _judged(run, opening + guards.finish()):
             yield _said(run, opening)
+        if more := spelled_out(run.text, run.context, run.standalone.query):
+            yield _said(run, more)
         run.invented = guards.invented
         if not run.text.strip():
             run.refused = True

@@ -79,12 +79,17 @@ class Context:
     order: tuple[int, ...] = ()
 
     def shown(self) -> tuple[Sentence, ...]:
-        """The chosen sentences."""
-        return tuple(self.sentences[index] for index in self.chosen)
+        """The chosen sentences, as they are shown: the most promising passage first."""
+        chosen = [self.sentences[index] for index in self.chosen]
+        return tuple(sentence for number in self.order for sentence in chosen if sentence.passage == number)
 
     def label_terms(self, sentence: Sentence) -> frozenset[str]:
         """Terms of the sub-heading line `sentence` stands under."""
         return self.sentences[sentence.label].terms if sentence.label >= 0 else frozenset()
+
+    def title(self, sentence: Sentence) -> str:
+        """The heading that the passage of `sentence` stands under."""
+        return _title(self.passages[sentence.passage])
 
     def render(self) -> str:
         """The chosen sentences under their headings; gaps within a passage are marked."""
@@ -123,7 +128,7 @@ def _unwrapped(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, i
     """`spans` with what a line break cut in two (as PDFs do) put together again."""
     whole: list[tuple[int, int]] = []
     for start, end in spans:
-        left = text[slice(*whole[-1])].rsplit("\n", 1)[-1] if whole else ""
+        left = text[text.rfind("\n", 0, whole[-1][1]) + 1 : whole[-1][1]] if whole else ""
         if len(left) >= _SHORTEST_WRAPPED and _WRAPPED.search(left):
             whole[-1] = (whole[-1][0], end)
         else:
@@ -305,7 +310,8 @@ def _joined(indices: Sequence[int], sentences: Sequence[Sentence]) -> str:
             text += f"\n[{sentences[sentence.label].text}] " if text else f"[{sentences[sentence.label].text}] "
         elif previous is not None:
             text += "…" if index != before + 1 else _between(previous, sentence)
-        row = previous is not None and _same_table(previous, sentence) and _TWO_COLUMNS.fullmatch(sentence.text)
+        follows = previous is not None and _same_table(previous, sentence)
+        row = _TWO_COLUMNS.fullmatch(sentence.text) if follows else None
         text += f"{row[1]}：{row[2]}" if row else " ".join(sentence.text.split())
         before = index
     return text

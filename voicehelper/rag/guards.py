@@ -10,6 +10,14 @@ _OPENERS = re.compile(
     r"不知道|抱歉|对不起|很遗憾|不好意思|根据|资料|目前|文中|文档|上述|以上|提供的|没有|未|无法|我不|这个问题|关于"
     r"|i |i'|sorry|unfortunately|the |there |based|no |not |unknown|according"
 )
+# "According to the documents," is not how customer service speaks: an answer from documents needs no such beginning.
+_PREAMBLE = re.compile(
+    r"\s*(?:(?:根据|依据|按照|从)(?:您|你|我们)?所?(?:提供|给出)?的?(?:以上|上述|现有|相关|这些)?的?(?:资料|信息|内容|文档)"
+    r"(?:中的?|里的?|内容|信息|来看|显示|可知|所述|说明)*"
+    r"|(?:according to|based on) (?:the |your |our )?(?:provided |given |above |available )?"
+    r"(?:documents?|documentation|information|materials?|text|context|data)(?: provided| given| above)?)[，,：:]\s*",
+    re.IGNORECASE,
+)
 _IGNORANCE = re.compile(
     r"不知道|不清楚|不确定|没有(?:直接|明确|具体)?(?:提到|提及|说明|找到|包含|涉及|给出|提供|关于|相关)"
     r"|(?:并?未|没有?)(?:直接|明确|具体)?(?:提到|提及|说明|找到|包含|涉及|给出|提供)"
@@ -29,7 +37,8 @@ _LIST_MARK = re.compile(r"(?m)^\s*\d{1,2}[.、)）．](?!\d)")
 class RefusalGate:
     """Recognises a model that says it does not know, before the reader sees it.
 
-    A first sentence that begins like a refusal is held back until it ends; any other text passes at once.
+    A first sentence that begins like a refusal is held back until it ends; any other text passes at once. A
+    beginning like "根据资料，" is taken off.
     """
 
     def __init__(self) -> None:
@@ -41,7 +50,7 @@ class RefusalGate:
         """What may be shown after `text` came."""
         if self._open or self.refused:
             return "" if self.refused else text
-        self._held += text
+        self._held = _without_preamble(self._held + text)
         if not self._undecided():
             return self._release()
         return ""
@@ -66,6 +75,14 @@ class RefusalGate:
             return ""
         self._open = True
         return self._held
+
+
+def _without_preamble(text: str) -> str:
+    preamble = _PREAMBLE.match(text)
+    if preamble is None:
+        return text
+    rest = text[preamble.end() :]
+    return rest[:1].upper() + rest[1:]
 
 
 class NumberGuard:

@@ -106,13 +106,27 @@ async def test_an_answer_without_any_support_is_marked() -> None:
 
 
 async def test_a_short_answer_without_support_is_taken_back() -> None:
-    text, _, done = await run(
-        Answerer(FakeRetriever([REFUND]), FakeChatModel(reply="不能。")), question("手表能插卡吗？")
-    )
+    asked = question("电饭煲能放进烤箱吗？")
+    text, _, done = await run(Answerer(FakeRetriever([REFUND]), FakeChatModel(reply="不能。")), asked)
     assert (text, done.outcome) == (PHRASES["zh"].refusal, "refused")
-    retriever = FakeRetriever([passage("手表不能插 eSIM 卡。", "手表.pdf")])
-    text, events, done = await run(Answerer(retriever, FakeChatModel(reply="不能。")), question("手表能插卡吗？"))
-    assert (text, done.outcome) == ("不能。", "answered") and citations(events).citations
+
+
+async def test_a_bare_no_is_followed_by_the_sentence_it_rests_on() -> None:
+    retriever = FakeRetriever([passage("清洁\n- 内锅耐热，机身不能放进\n烤箱。\n用湿布擦拭。", "电饭煲说明.pdf")])
+    asked = question("电饭煲的机身能放进烤箱吗？")
+    text, events, done = await run(Answerer(retriever, FakeChatModel(reply="不能。")), asked)
+    assert (text, done.outcome) == ("不能。内锅耐热，机身不能放进", "answered")
+    assert {c.quote for c in citations(events).citations} == {"- 内锅耐热，机身不能放进"}
+
+
+async def test_an_english_question_over_chinese_documents_reaches_the_model() -> None:
+    chat = FakeChatModel(reply="It arrives at once.")
+    text, _, done = await run(Answerer(FakeRetriever([REFUND], dense=0.82), chat), question("How fast is WeChat Pay?"))
+    assert done.outcome == "answered" and text == "It arrives at once."
+    assert "微信支付即时到账。" in chat.requests[0].messages[-1].content
+    chat = FakeChatModel()
+    _, _, done = await run(Answerer(FakeRetriever([REFUND], dense=0.7), chat), question("How fast is WeChat Pay?"))
+    assert done.outcome == "refused" and chat.requests == []
 
 
 async def test_follow_ups_search_with_what_they_lean_on() -> None:

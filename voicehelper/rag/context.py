@@ -10,7 +10,7 @@ from itertools import pairwise
 from voicehelper.documents.sentences import split_sentences
 from voicehelper.rag.language import Language, language_of
 from voicehelper.rag.numbers import mentioned
-from voicehelper.rag.terms import Weights, content_terms, question_terms
+from voicehelper.rag.terms import Weights, content_terms, product_codes, question_terms
 from voicehelper.rag.tokens import estimate_tokens
 from voicehelper.retrieval.analysis import fold
 from voicehelper.retrieval.model import ScoredPassage
@@ -158,6 +158,7 @@ class _Chooser:
         self._titles = [content_terms(_title(scored)) for scored in passages]
         self._headings = [self._titles[s.passage] | self._label_terms(s) for s in sentences]
         self._relevance = _relevance(self._passages, language_of(query))
+        self._others = _of_other_products(query, self._passages)
         asked = focus or query
         self._phrases = [_shared_phrase(asked, s.text) if s.is_label else 0.0 for s in sentences]
         self._costs = [estimate_tokens(sentence.text) for sentence in sentences]
@@ -172,7 +173,8 @@ class _Chooser:
         """Greedily: the best affordable sentence, again and again. The very best is always in."""
         chosen: list[int] = []
         missing = self._wanted
-        left = {index for index, sentence in enumerate(self._sentences) if not sentence.is_label} or {0}
+        own = [index for index, sentence in enumerate(self._sentences) if sentence.passage not in self._others]
+        left = {index for index in own if not self._sentences[index].is_label} or set(own[:1])
         best = 0.0
         while left:
             given = Counter(self._sentences[i].passage for i in chosen)
@@ -255,6 +257,15 @@ def _pull(left: Sentence, right: Sentence, share: float) -> float:
         or _same_table(left, right)
     )
     return _TOGETHER if together else share
+
+
+def _of_other_products(query: str, passages: Sequence[ScoredPassage]) -> frozenset[int]:
+    """Passages whose title names only other products than `query` does, where some title names one of its own."""
+    asked = frozenset(product_codes(query))
+    named = [frozenset(product_codes(_title(scored))) for scored in passages]
+    if not any(asked & codes for codes in named):
+        return frozenset()
+    return frozenset(number for number, codes in enumerate(named) if codes and not codes & asked)
 
 
 def _same_table(left: Sentence, right: Sentence) -> bool:

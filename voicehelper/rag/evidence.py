@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from voicehelper.rag.context import Context, crosses_languages
 from voicehelper.rag.language import language_of
+from voicehelper.rag.terms import product_codes
 from voicehelper.retrieval.analysis import fold
 
 MIN_COSINE = 0.80
@@ -18,9 +19,6 @@ SURE_COSINE = 0.86
 """Above this the passage is about the question, whatever its words."""
 MIN_COVERED = 0.25
 """Between the two, the words decide: the weighted share of the question's terms that the context holds."""
-
-
-_CODE = re.compile(r"(?<![a-z0-9])[a-z]{1,6}-?\d{1,4}(?![a-z0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +56,7 @@ def _is_about(cosine: float | None, covered: float) -> bool:
 
 
 def _unknown_codes(question: str, context: Context) -> tuple[str, ...]:
-    """`D8` in the question, and only other models in the passages: they are about something else."""
+    """`C8` in the question, and only other models in the passages: they are about something else."""
     passages = [scored.passage for scored in context.passages]
     known = fold(" ".join(" ".join([p.document_name, *p.heading, p.text]) for p in passages)).replace("-", "")
-    codes = dict.fromkeys(code.replace("-", "") for code in _CODE.findall(fold(question)))
-    return tuple(code for code in codes if not re.search(rf"(?<![a-z0-9]){code}(?![0-9])", known))
+    return tuple(code for code in product_codes(question) if not re.search(rf"(?<![a-z0-9]){code}(?![0-9])", known))

@@ -40,11 +40,13 @@ class Standalone:
     Attributes:
         question: what is asked.
         lead: what was asked before, as far as the question leans on it; empty when it stands by itself.
+        before: the same for a reader: the earlier questions in their own words.
         rewritten: whether `question` differs from the user's words.
     """
 
     question: str
     lead: str = ""
+    before: str = ""
     rewritten: bool = False
 
     @property
@@ -73,7 +75,8 @@ def is_follow_up(text: str) -> bool:
 class MergeRewriter:
     """Puts the questions a follow-up leans on before it, and product codes the last answer named.
 
-    A follow-up with a number or code of its own ("那 12 期呢？", "换成 H7 呢？") replaces those asked about before.
+    A follow-up with a number or code of its own ("那 25 公斤的呢？") replaces those asked about before in what
+    is searched for; the model still reads the earlier question as it was.
     """
 
     async def rewrite(self, text: str, history: Sequence[PastTurn]) -> Standalone:
@@ -83,9 +86,10 @@ class MergeRewriter:
             return Standalone(text)
         asked = " ".join(turn.question.strip() for turn in before)
         if _NUMBERED.search(text):
-            return Standalone(text, " ".join(_NUMBERED.sub("", asked).split()))
+            return Standalone(text, " ".join(_NUMBERED.sub("", asked).split()), asked)
         named = [code for code in dict.fromkeys(_CODE.findall(before[-1].answer)) if code not in asked + text]
-        return Standalone(text, " ".join([asked, *named[:_MOST_NAMES]]))
+        lead = " ".join([asked, *named[:_MOST_NAMES]])
+        return Standalone(text, lead, lead)
 
 
 class ModelRewriter:

@@ -13,6 +13,8 @@ _FUNCTION = re.compile(
     "|怎么样|怎么办|怎么|怎样|如何|为什么|什么时候|什么|哪些|哪里|哪个|哪种|多久|多少|多长时间|多长|几天|几个|几点"
     "|是否|可以|能够|应该|需要|如果|要是|的话|一下|一般|吗|呢|吧|啊|呀|了|的|地|得|我|你|您|它|他|她|是|有|在|和|与|或|及|就|都|也|还|把|被|给|请|能|会|要|想|这|那|个"
 )
+_CODE = re.compile(r"(?<![a-z0-9])[a-z]{1,6}-?\d{1,4}(?![a-z0-9])")
+
 # What a measure is called in a specification, where the question only says how much of it.
 _ASKED = {
     "多重": "重量 净重",
@@ -39,6 +41,11 @@ def question_terms(text: str) -> frozenset[str]:
     """Content terms of a question, with the noun that its question word asks for ("多重": "重量")."""
     nouns = " ".join(noun for word, noun in _ASKED.items() if word in text)
     return content_terms(f"{text} {nouns}")
+
+
+def product_codes(text: str) -> tuple[str, ...]:
+    """Model numbers in `text` ("KX-3", "c8"), folded and without hyphens, in order."""
+    return tuple(dict.fromkeys(code.replace("-", "") for code in _CODE.findall(fold(text))))
 
 
 def _stem(term: str) -> str:

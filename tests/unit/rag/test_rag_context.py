@@ -68,9 +68,9 @@ def test_evidence_refuses_what_is_far_away() -> None:
 
 
 def test_evidence_refuses_an_unknown_model() -> None:
-    passages = found(passage("洗碗机 D6 一次用水 11 升。", "D6.md"))
-    context = build_context("洗碗机 D8 一次用多少水？", passages, 100)
-    evidence = weigh(context, "洗碗机 D8 一次用多少水？")
-    assert evidence.unknown_codes == ("d8",) and not evidence.enough
-    assert weigh(context, "洗碗机 D6 用多少水？").enough
-    assert weigh(context, "洗碗机 d-6 用多少水？").enough
+    passages = found(passage("电饭煲 C6 一次煮 11 碗。", "C6.md"))
+    context = build_context("电饭煲 C8 一次煮多少碗？", passages, 100)
+    evidence = weigh(context, "电饭煲 C8 一次煮多少碗？")
+    assert evidence.unknown_codes == ("c8",) and not evidence.enough
+    assert weigh(context, "电饭煲 C6 煮多少碗？").enough
+    assert weigh(context, "电饭煲 c-6 煮多少碗？").enough

@@ -9,10 +9,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from voicehelper.rag.context import Context, Sentence
+from voicehelper.rag.context import Context
 from voicehelper.rag.events import Citation
 from voicehelper.rag.language import language_of
 from voicehelper.rag.numbers import mentioned, stated
+from voicehelper.rag.sentences import Sentence
 from voicehelper.rag.terms import Weights, content_terms
 
 SUPPORTED = 0.45

@@ -8,8 +8,9 @@ is told to say so, and to the checks on what it says. Thresholds: docs/answering
 import re
 from dataclasses import dataclass
 
-from voicehelper.rag.context import Context, crosses_languages
+from voicehelper.rag.context import Context
 from voicehelper.rag.language import language_of
+from voicehelper.rag.relevance import crosses_languages
 from voicehelper.rag.terms import product_codes
 from voicehelper.retrieval.analysis import fold
 

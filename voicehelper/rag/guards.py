@@ -7,7 +7,7 @@ from voicehelper.rag.numbers import stated
 
 # How a model that was told to admit ignorance begins, and what it says when it does.
 _OPENERS = re.compile(
-    r"不知道|抱歉|对不起|很遗憾|不好意思|根据|资料|目前|文中|文档|上述|以上|提供的|没有|未|无法|我不|这个问题|关于"
+    r"不知道|抱歉|对不起|很遗憾|不好意思|根据|依据|按照|从|资料|目前|文中|文档|上述|以上|提供的|没有|未|无法|我不|这个问题|关于"
     r"|i |i'|sorry|unfortunately|the |there |based|no |not |unknown|according"
 )
 # "According to the documents," is not how customer service speaks: an answer from documents needs no such beginning.
@@ -15,7 +15,7 @@ _PREAMBLE = re.compile(
     r"\s*(?:(?:根据|依据|按照|从)(?:您|你|我们)?所?(?:提供|给出)?的?(?:以上|上述|现有|相关|这些)?的?(?:资料|信息|内容|文档)"
     r"(?:中的?|里的?|内容|信息|来看|显示|可知|所述|说明)*"
     r"|(?:according to|based on) (?:the |your |our )?(?:provided |given |above |available )?"
-    r"(?:documents?|documentation|information|materials?|text|context|data)(?: provided| given| above)?)[，,：:]\s*",
+    r"(?:documents?|documentation|information|materials?|text|context|data)(?: provided| given| above)?)[，,：:]\s*(?=\S)",
     re.IGNORECASE,
 )
 _IGNORANCE = re.compile(

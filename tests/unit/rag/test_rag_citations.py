@@ -1,6 +1,6 @@
 from tests.fakes.retriever import FakeRetriever, passage
 from voicehelper.documents.sentences import split_sentences
-from voicehelper.rag.citations import Support, cite
+from voicehelper.rag.citations import Support, cite, spelled_out
 from voicehelper.rag.citations import align as align_spans
 from voicehelper.rag.context import Context, build_context
 
@@ -72,3 +72,26 @@ def test_a_short_answer_borrows_the_questions_words() -> None:
     (citation,) = cite(align("5个工作日。", context, "银行卡多久到账？"), context)
     assert citation.quote == "银行卡需要1至5个工作日。"
     assert cite(align("9个工作日。", context, "银行卡多久到账？"), context) == ()
+
+
+def test_a_summary_of_a_table_rests_on_its_rows() -> None:
+    rows = ["充值方式：网银，生效时间：2 小时内", "充值方式：转账，生效时间：3 天", "充值方式：现金，生效时间：5 天"]
+    context = context_of(passage("\n".join(rows), "充值.md"), query="充值多久生效")
+    answer = "网银充值2小时内生效，转账3天，现金5天。"
+    assert {c.quote for c in cite(align(answer, context, "充值多久生效"), context)} == set(rows)
+    assert cite(align(answer.replace("5", "6"), context, "充值多久生效"), context) == ()
+
+
+def test_a_no_rests_only_on_a_sentence_that_says_no() -> None:
+    context = context_of(passage("旅行箱重 3 千克，有灰色的。", "旅行箱.md"), query="旅行箱有绿色的吗")
+    assert cite(align("没有。", context, "旅行箱有绿色的吗"), context) == ()
+    context = context_of(passage("旅行箱只有灰色的。", "旅行箱.md"), query="旅行箱有绿色的吗")
+    assert cite(align("没有。", context, "旅行箱有绿色的吗"), context) != ()
+
+
+def test_what_makes_a_bare_answer_one() -> None:
+    context = context_of(FEES, query="无理由退货的运费要买家出吗")
+    quote = "无理由退货的运费由买家承担。"
+    assert spelled_out("要。", context, "无理由退货的运费要买家出吗") == quote
+    assert spelled_out("无理由退货要。", context, "无理由退货的运费要买家出吗") == quote
+    assert spelled_out("由买家承担。", context, "无理由退货的运费要买家出吗") == ""

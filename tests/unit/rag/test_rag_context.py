@@ -74,3 +74,50 @@ def test_evidence_refuses_an_unknown_model() -> None:
     assert evidence.unknown_codes == ("c8",) and not evidence.enough
     assert weigh(context, "电饭煲 C6 煮多少碗？").enough
     assert weigh(context, "电饭煲 c-6 煮多少碗？").enough
+
+
+TABLE = "\n".join(
+    [
+        "审核要多久",
+        "- 充值申请一般 24 小时内审核。",
+        "通过之后多久生效",
+        "不同充值方式的生效时间不同：",
+        "充值方式：网银，生效时间：2 小时内",
+        "充值方式：转账，生效时间：1 至 2 天",
+        "充值方式：现金，生效时间：5 天",
+    ]
+)
+
+
+def test_a_heading_with_the_questions_phrase_wins_and_its_table_stays_whole() -> None:
+    text = build_context("充值多久生效？", found(passage(TABLE, "充值说明.md")), 60).render()
+    assert "[通过之后多久生效]" in text
+    assert "充值方式：网银，生效时间：2 小时内\n转账：1 至 2 天\n现金：5 天" in text
+
+
+def test_a_line_break_within_a_sentence_does_not_cut_it() -> None:
+    manual = "安装前请把底座放平并让指示灯朝外，底座只能用随机附带的\n电源线，不能接其他电源线。保修一年。"
+    context = build_context("能用其他电源线吗", found(passage(manual, "底座.pdf")), 60)
+    assert "只能用随机附带的 电源线，不能接其他电源线。" in context.render()
+    assert any(sentence.text in manual and "\n" in sentence.text for sentence in context.shown())
+
+
+def test_manuals_of_other_products_stay_out_when_one_of_its_own_is_there() -> None:
+    mine, other = passage("内胆厚 2 毫米。", "电饭煲 C8 说明.pdf"), passage("内胆厚 3 毫米。", "电饭煲 C6 说明.pdf")
+    assert "3 毫米" not in build_context("C8 的内胆多厚？", found(other, mine), 100).render()
+    assert "3 毫米" in build_context("C9 的内胆多厚？", found(other, mine), 100).render()
+
+
+def test_the_document_about_the_subject_comes_first() -> None:
+    aside = passage("办证\n购买套餐时可以办证。", "套餐.md")
+    guide = passage("证件分为两种，均可在线办理。", "证件指南.md")
+    text = build_context("可以办证件吗？", found(aside, guide), 100).render()
+    assert text.startswith("【证件指南】")
+
+
+def test_across_languages_the_cosine_decides() -> None:
+    english, chinese = passage("We ship within 48 hours.", "ship.html"), passage("登录页可以重置密码。", "账号.md")
+    context = build_context("How do I reset my password?", found(english, chinese, dense=0.82), 100)
+    assert context.render().startswith("【账号】")
+    assert weigh(context, "How do I reset my password?").enough
+    assert not weigh(build_context("重置密码", found(english, dense=0.75), 100), "重置密码").enough

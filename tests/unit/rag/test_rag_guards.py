@@ -88,3 +88,17 @@ def test_guards_stop_the_model_soon_after_a_refusal() -> None:
     for piece in "请联系客服":
         assert guards.feed(piece) == ""
     assert guards.over and guards.refused and guards.finish() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("根据您提供的资料，现金支付需要5天。", "现金支付需要5天。"),
+        ("根据资料显示，可以办理。", "可以办理。"),
+        ("According to the documents, it takes 5 days.", "It takes 5 days."),
+        ("根据套餐的种类，价格不同。", "根据套餐的种类，价格不同。"),
+    ],
+)
+def test_a_preamble_about_the_documents_is_taken_off(text: str, shown: str) -> None:
+    for size in (1, 2, 5, 100):
+        assert "".join(play(RefusalGate(), text, size)) == shown

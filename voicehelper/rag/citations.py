@@ -58,13 +58,17 @@ def spelled_out(answer: str, context: Context, question: str) -> str:
 
     Empty for any other answer, and where no sentence supports it.
     """
-    echo = content_terms(answer) <= content_terms(question) and not stated(answer)
+    terms = content_terms(answer)
+    echo = len(terms) < _FEW_TERMS and terms <= content_terms(question) and not stated(answer)
     if not _BARE.fullmatch(answer) and not (answer.strip() and echo):
         return ""
     quotes = [
         source.text for support in align(answer, [(0, len(answer))], context, question) for source in support.sources
     ]
-    return _LIST_MARK.sub("", " ".join(quotes[0].split())) if quotes else ""
+    if not quotes:
+        return ""
+    gap = " " if language_of(answer) == "en" and not answer.endswith(" ") else ""
+    return gap + _LIST_MARK.sub("", " ".join(quotes[0].split()))
 
 
 def cite(supports: Sequence[Support], context: Context) -> tuple[Citation, ...]:

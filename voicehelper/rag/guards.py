@@ -15,7 +15,8 @@ _PREAMBLE = re.compile(
     r"\s*(?:(?:根据|依据|按照|从)(?:您|你|我们)?所?(?:提供|给出)?的?(?:以上|上述|现有|相关|这些)?的?(?:资料|信息|内容|文档)"
     r"(?:中的?|里的?|内容|信息|来看|显示|可知|所述|说明)*"
     r"|(?:according to|based on) (?:the |your |our )?(?:provided |given |above |available )?"
-    r"(?:documents?|documentation|information|materials?|text|context|data)(?: provided| given| above)?)[，,：:]\s*(?=\S)",
+    r"(?:documents?|documentation|information|materials?|text|context|data)(?: provided| given| above)?)"
+    r"[，,：:]\s*(?=\S)",
     re.IGNORECASE,
 )
 _IGNORANCE = re.compile(

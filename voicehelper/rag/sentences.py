@@ -11,7 +11,6 @@ from voicehelper.retrieval.model import ScoredPassage
 
 _LABEL = re.compile(r"[^。！；：:;,，|\d]{2,18}|(?:[A-Za-z'’/&-]+ ){0,7}[A-Za-z'’/&-]+\??")
 _ROW = re.compile(r"([^：:，。]{1,16})：[^：]*，[^：，。]{1,16}：")  # a line of a table: "列：值，列：值"
-_TWO_COLUMNS = re.compile(r"[^：]{1,16}：([^：]*)，[^：，]{1,16}：([^：]*)")
 _WRAPPED = re.compile(r"[，、的和与及或把从到]$")  # a line break within a sentence, as PDFs have
 _SHORTEST_WRAPPED = 20
 
@@ -89,9 +88,7 @@ def joined(indices: Sequence[int], sentences: Sequence[Sentence]) -> str:
             text += f"\n[{sentences[sentence.label].text}] " if text else f"[{sentences[sentence.label].text}] "
         elif previous is not None:
             text += "…" if index != before + 1 else _between(previous, sentence)
-        follows = previous is not None and same_table(previous, sentence)
-        row = _TWO_COLUMNS.fullmatch(sentence.text) if follows else None
-        text += f"{row[1]}：{row[2]}" if row else " ".join(sentence.text.split())
+        text += " ".join(sentence.text.split())
         before = index
     return text
 

@@ -92,7 +92,7 @@ TABLE = "\n".join(
 def test_a_heading_with_the_questions_phrase_wins_and_its_table_stays_whole() -> None:
     text = build_context("充值多久生效？", found(passage(TABLE, "充值说明.md")), 60).render()
     assert "[通过之后多久生效]" in text
-    assert "充值方式：网银，生效时间：2 小时内\n转账：1 至 2 天\n现金：5 天" in text
+    assert TABLE[TABLE.index("充值方式：") :] in text
 
 
 def test_a_line_break_within_a_sentence_does_not_cut_it() -> None:

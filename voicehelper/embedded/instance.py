@@ -24,7 +24,9 @@ from voicehelper.embedded.process import EngineError, write_private
 MARK = "VOICEHELPER_INSTANCE"
 """Environment variable that every process of an instance carries; its value is the home folder."""
 
-_LONGEST_RAY_FOLDER = 45  # Ray appends up to 60 characters, and a unix socket's path has room for 107
+_LONGEST_RAY_FOLDER = (
+    35  # Ray appends up to 72 ("/session_..._PID/sockets/dash_MetricsHead"); a unix socket path has 107
+)
 _SMALLEST_DISK = 512 * 2**20
 
 

@@ -24,9 +24,7 @@ from voicehelper.embedded.process import EngineError, write_private
 MARK = "VOICEHELPER_INSTANCE"
 """Environment variable that every process of an instance carries; its value is the home folder."""
 
-_LONGEST_RAY_FOLDER = (
-    35  # Ray appends up to 72 ("/session_..._PID/sockets/dash_MetricsHead"); a unix socket path has 107
-)
+_LONGEST_RAY_FOLDER = 35  # a unix socket path has 107, and Ray adds up to 72: /session_.../sockets/dash_MetricsHead
 _SMALLEST_DISK = 512 * 2**20
 
 

@@ -111,22 +111,33 @@ class _Chooser:
         left = {index for index in own if not self._sentences[index].is_label} or set(own[:1])
         best = 0.0
         while left:
-            given = Counter(self._sentences[i].passage for i in chosen)
-            value, index = max((self._value(i, missing, given), -i) for i in left)
-            index = -index
-            left.discard(index)
-            best = best or value
-            if value < _LEAST * best:
+            picked = None
+            for value, index in self._ranked(left, missing, chosen):
+                best = best or value
+                if value < _LEAST * best:
+                    return self._context(tuple(sorted(chosen)))
+                left.discard(index)
+                if self._fits(index, chosen, budget):
+                    picked = index
+                    break
+            if picked is None:
                 break
-            cost = self._cost(index, chosen)
-            if (cost > budget and chosen) or any(
-                self._sentences[i].text == self._sentences[index].text for i in chosen
-            ):
-                continue
-            budget -= cost
-            chosen.append(index)
-            missing -= self._sentences[index].terms | self._label_terms(self._sentences[index])
+            budget -= self._cost(picked, chosen)
+            chosen.append(picked)
+            missing -= self._sentences[picked].terms | self._label_terms(self._sentences[picked])
         return self._context(tuple(sorted(chosen)))
+
+    def _ranked(self, left: set[int], missing: frozenset[str], chosen: Sequence[int]) -> list[tuple[float, int]]:
+        """Values and indices of `left`, best first, earlier sentences first among equals."""
+        given = Counter(self._sentences[i].passage for i in chosen)
+        valued = sorted(((self._value(i, missing, given), -i) for i in left), reverse=True)
+        return [(value, -index) for value, index in valued]
+
+    def _fits(self, index: int, chosen: Sequence[int], budget: int) -> bool:
+        """Whether the sentence is new and affordable; the very first always is."""
+        text = self._sentences[index].text
+        affordable = not chosen or self._cost(index, chosen) <= budget
+        return affordable and all(self._sentences[i].text != text for i in chosen)
 
     def _value(self, index: int, missing: frozenset[str], given: Mapping[int, int]) -> float:
         sentence = self._sentences[index]

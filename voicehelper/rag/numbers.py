@@ -6,6 +6,7 @@ Two readings: `stated` takes what certainly is a number (it is used on answers, 
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 from voicehelper.retrieval.analysis import fold
 
@@ -36,6 +37,7 @@ def stated(text: str) -> frozenset[str]:
     return frozenset(_arabic(folded)) | {_chinese_value(numeral) for numeral in chinese}
 
 
+@lru_cache(maxsize=4096)
 def mentioned(text: str) -> frozenset[str]:
     """Every possible number: digits, all Chinese numerals, small English number words."""
     folded = fold(text)

@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from voicehelper.retrieval.analysis import ENGLISH_FUNCTION_WORDS, analyse, fold
 
@@ -30,6 +31,7 @@ _ASKED = {
 }
 
 
+@lru_cache(maxsize=4096)  # the same passages come back with every question about them
 def content_terms(text: str) -> frozenset[str]:
     """Terms that carry meaning. Bigrams do not bridge the function words that were taken out."""
     bare = _FUNCTION.sub(" ", fold(text))
@@ -69,11 +71,15 @@ class Weights:
         self._favoured = favoured
         self._frequency: Mapping[str, int] = Counter(term for terms in counted for term in terms)
         self._count = len(counted)
+        self._known: dict[str, float] = {}
 
     def of(self, term: str) -> float:
         """Weight of `term`; highest for one that no sentence has."""
+        if (known := self._known.get(term)) is not None:
+            return known
         weight = math.log(1 + (self._count + 1) / (self._frequency.get(term, 0) + 0.5))
-        return 2 * weight if term in self._favoured else weight
+        self._known[term] = weight = 2 * weight if term in self._favoured else weight
+        return weight
 
     def coverage(self, wanted: frozenset[str], found: frozenset[str]) -> float:
         """Weighted share of `wanted` that is in `found`, 0 to 1."""

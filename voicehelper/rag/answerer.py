@@ -32,8 +32,9 @@ from voicehelper.retrieval.model import Retriever
 from voicehelper.telemetry import get_logger, stage
 from voicehelper.telemetry.metrics import ANSWERS, DEGRADED, STAGE_SECONDS
 
-# An answer shorter than this ("不能。") is judged before it is shown; this much of a longer one waits a quarter second.
-_OPENING_CHARS = 12
+# An answer that ends within so many characters ("不能。", "No.") is judged before it is shown; a longer one's beginning
+# waits for them: a few tokens, which the reader pays for.
+_OPENING_CHARS = {"zh": 6, "en": 12}
 
 log = get_logger(__name__)
 T = TypeVar("T")
@@ -133,7 +134,7 @@ class Answerer:
         async with aclosing(self._stream(run)) as pieces:
             async for piece in pieces:
                 opening += guards.feed(piece)
-                if run.text or len(opening) > _OPENING_CHARS:
+                if run.text or len(opening) > _OPENING_CHARS[run.language]:
                     if opening:
                         yield _said(run, opening)
                     opening = ""

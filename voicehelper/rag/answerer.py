@@ -65,14 +65,21 @@ class Answerer:
         self._chat = chat
         self._settings = settings or RagSettings()
         self._rewriter = rewriter or MergeRewriter()
+        self._warm = asyncio.Event()
+        self._warm.set()
 
     async def warm_up(self, slots: int = 1) -> None:
         """Let the engine read the stable prefix, so that no user waits for it.
 
-        One request goes first: an engine that copies what it read to its other slots has then nothing left to read.
+        One request goes first: an engine that copies what it read to its other slots has then nothing left to read. A
+        question that comes meanwhile waits for it, which is quicker than reading the same prefix twice side by side.
         """
         request = ChatRequest(stable_prefix(), max_tokens=1)
-        await self._discard(request)
+        self._warm.clear()
+        try:
+            await self._discard(request)
+        finally:
+            self._warm.set()
         await asyncio.gather(*(self._discard(request) for _ in range(slots - 1)))
 
     async def answer(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
@@ -131,6 +138,7 @@ class Answerer:
     async def _generate(self, run: Answering) -> AsyncGenerator[AnswerDelta, None]:
         """The model's answer through the guards, and what we have to say about it."""
         guards, opening = Guards(_known_numbers(run)), ""
+        await _in_time(self._warm.wait())
         async with aclosing(self._stream(run)) as pieces:
             async for piece in pieces:
                 opening += guards.feed(piece)

@@ -1,6 +1,8 @@
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import pytest
@@ -208,3 +210,50 @@ async def test_budgets_reach_the_prompt() -> None:
     await run(Answerer(FakeRetriever([REFUND]), chat, settings), question("微信退款多久到账？"))
     assert chat.requests[0].max_tokens == 33
     assert "银行卡" not in chat.requests[0].messages[-1].content
+
+
+async def test_a_question_waits_for_the_prefix_that_is_being_read() -> None:
+    chat = GatedChatModel(reply="银行卡需要1至5个工作日。")
+    answerer = Answerer(FakeRetriever([REFUND]), chat)
+    warming = asyncio.create_task(answerer.warm_up())
+    asking = asyncio.create_task(run(answerer, question("银行卡退款多久到账？")))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(chat.requests) == 1
+    chat.gate.set()
+    text, _, _ = await asking
+    assert warming.done() and len(chat.requests) == 2
+    assert text == "银行卡需要1至5个工作日。"
+
+
+async def test_a_failed_warm_up_keeps_nobody_waiting() -> None:
+    answerer = Answerer(FakeRetriever([REFUND]), BrokenOnce(reply="银行卡需要1至5个工作日。"))
+    with pytest.raises(ModelUnavailable):
+        await answerer.warm_up()
+    text, _, _ = await run(answerer, question("银行卡退款多久到账？"))
+    assert text == "银行卡需要1至5个工作日。"
+
+
+@dataclass
+class GatedChatModel(FakeChatModel):
+    """Says nothing until `gate` is open."""
+
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+        self.requests.append(request)
+        await self.gate.wait()
+        async for event in FakeChatModel(self.reply).stream(request):
+            yield event
+
+
+@dataclass
+class BrokenOnce(FakeChatModel):
+    """Its first request fails."""
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+        if not self.requests:
+            self.requests.append(request)
+            raise ModelUnavailable
+        async for event in FakeChatModel(self.reply).stream(request):
+            yield event

@@ -109,7 +109,7 @@ def _kill(server: Server, report: Report) -> None:
 def _topologies(report: Report) -> None:
     with report.point("6. end-to-end tests under both topologies") as outcome:
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "tests/e2e", "-q", "--no-header"],
+            [sys.executable, "-m", "pytest", "tests/e2e", "--no-header"],
             cwd=ROOT,
             env=dict(os.environ),
             capture_output=True,

@@ -52,7 +52,7 @@ def by_ray_job(server: Server, corpus: Corpus, kb: str) -> str:
     command = [
         "bash", "-c", f'eval "$({server.executable("voicehelper")} env)" && exec "$@"', "--",
         server.executable("ray"), "job", "submit", "--submission-id", "{id}", "--",
-        server.executable("python"), "-m", "pipelines.index_documents", "--input", str(corpus.folder), "--kb", kb,
+        "python", "-m", "pipelines.index_documents", "--input", str(corpus.folder), "--kb", kb,
     ]  # fmt: skip
     attempts = iter(("prove-first", "prove-second"))
     return _killed_and_again(

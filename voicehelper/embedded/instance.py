@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -110,9 +111,11 @@ class Instance:
         }
 
     def environment(self) -> dict[str, str]:
-        """Environment of every process of this instance."""
+        """Environment of every process of this instance; our own `python` first, for `ray job submit -- python ...`."""
+        inherited = process_environment()
         return {
-            **process_environment(),
+            **inherited,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)]),
             **self.ray_environment(),
             MARK: str(self.home),
             "VOICEHELPER_HOME": str(self.home),

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,3 +94,8 @@ def test_rays_folder_stays_short_enough_for_unix_sockets(tmp_path: Path, name: s
     assert len(f"{folder}{SOCKET}") <= 107
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     folder.rmdir()
+
+
+def test_a_job_finds_our_own_python_first(tmp_path: Path) -> None:
+    path = set_up(settings(tmp_path), lambda _port: True).environment()["PATH"]
+    assert path.split(":")[0] == str(Path(sys.executable).parent)

@@ -44,6 +44,9 @@ PROGRESS_S = 2.0
 SETTLE_S = 120.0
 """Nothing moving for so long ends the job with files unfinished."""
 
+FOLLOWER_CHECK_S = 2.0
+"""How often a job looks whether somebody still keeps a keyword index."""
+
 RESOURCES = {"read": 0.1, "embed": 0.5, "write": 0.1}
 """CPUs Ray counts for an actor: small, so that a job finds room beside the service on one machine."""
 
@@ -144,10 +147,11 @@ class IndexJob:
             await asyncio.sleep(lease_s / 3)
 
     async def _follow(self) -> None:
-        """The running service does this, if there is one."""
+        """The running service does this, if there is one. One that died just now still counts for a moment."""
         folder = keyword_folder(self._settings)
-        if not await patiently("postgres", self._engines.feed.anyone_alive):
-            await KeywordFollower(self._engines.feed, lambda: KeywordWriter(folder), index_name(folder)).run()
+        while await patiently("postgres", self._engines.feed.anyone_alive):
+            await asyncio.sleep(FOLLOWER_CHECK_S)
+        await KeywordFollower(self._engines.feed, lambda: KeywordWriter(folder), index_name(folder)).run()
 
 
 def _dataset(settings: Settings, job: Job, files: Sequence[SourceFile], concurrency: int) -> Any:

@@ -44,6 +44,8 @@ class HttpSettings(Section):
     max_body_bytes: int = Field(1 * 2**20, description="Largest JSON body accepted")
     request_timeout_s: float = Field(30.0, description="Deadline of a request that is not an answer")
     answer_timeout_s: float = Field(120.0, description="Deadline of an answer, first byte to last")
+    trusted_proxies: int = Field(0, ge=0, description="Proxies of yours in front, each adding to X-Forwarded-For")
+    cors_origins: tuple[str, ...] = Field((), description="Web sites whose pages may call the API; `*` for all")
 
 
 class EmbedderSettings(Section):
@@ -116,11 +118,59 @@ class ObjectSettings(Section):
 class IdentitySettings(Section):
     """Tokens and passwords."""
 
-    signing_key_file: Path | None = Field(None, description="RSA private key (PEM); default <home>/keys/jwt.pem")
-    access_token_s: int = 3600
+    master_key: SecretStr | None = Field(
+        None, description="Encrypts signing keys and stored responses: 32 bytes, base64; default <home>/keys/master.key"
+    )
+    signing_key_file: Path | None = Field(
+        None, description="RSA private key (PEM) to begin with; default <home>/keys/jwt.pem where it exists"
+    )
+    access_token_s: int = Field(3600, description="Life of an access token")
+    refresh_token_s: int = Field(7 * 24 * 3600, description="Life of a refresh token")
+    visitor_token_s: int = Field(3600, description="Longest life of an end customer's token")
+    lockout_failures: int = Field(5, description="Wrong passwords in a row that lock an account")
+    address_failures: int = Field(50, description="Wrong passwords within `lockout_s` that lock an address out")
+    lockout_s: float = Field(15 * 60.0, description="How long either lasts")
     issuer: str = "voicehelper"
     admin_email: str = Field("admin@voicehelper.local", description="Of the first administrator")
     admin_password: SecretStr | None = Field(None, description="Of the first administrator; generated when not set")
+
+
+class LimitSettings(Section):
+    """Requests allowed in a sliding window of `window_s` seconds; 0 turns a limit off."""
+
+    enabled: bool = True
+    window_s: int = Field(60, gt=0)
+    login_per_address: int = Field(100, description="Logins, refreshes and the like")
+    per_address: int = Field(1200, description="All other requests of one address")
+    per_user: int = 600
+    per_key: int = Field(1200, description="Per API key")
+    per_tenant: int = 6000
+    answers_per_user: int = Field(60, description="Questions")
+    answers_per_tenant: int = 600
+    uploads_per_tenant: int = 600
+
+
+class ConversationSettings(Section):
+    """Conversations and the saga of a message."""
+
+    lease_s: float = Field(6.0, description="A replica silent for longer loses the answers it was writing")
+    saga_timeout_s: float = Field(30.0, description="An answer from which nothing came for so long is given up")
+    vanish_grace_s: float = Field(0.5, description="How long after its last reader left an answer still goes on")
+    context_turns: int = Field(10, description="Turns kept in the context cache; older ones are summarised")
+    context_tokens: int = Field(4000, description="Token budget of the context window")
+    context_ttl_s: int = Field(1800, description="Life of the context cache")
+    log_ttl_s: int = Field(3600, description="Life of the event log from which running answers are resumed")
+    summaries: bool = Field(True, description="Summarise the turns that leave the context window")
+
+
+class EventSettings(Section):
+    """The event bus behind the outbox."""
+
+    backend: Literal["redis", "kafka"] = "redis"
+    kafka_servers: str = Field("", description="host:port,... for backend `kafka`")
+    topic: str = Field("voicehelper.events", description="Stream or topic")
+    max_attempts: int = Field(5, description="Attempts of a consumer before an event becomes a dead letter")
+    backoff_s: float = Field(1.0, description="First wait before another attempt; doubles each time")
 
 
 class TelemetrySettings(Section):
@@ -183,6 +233,9 @@ class Settings(BaseSettings):
     indexing: IndexingSettings = IndexingSettings()
     objects: ObjectSettings = ObjectSettings()
     identity: IdentitySettings = IdentitySettings()
+    limits: LimitSettings = LimitSettings()
+    conversations: ConversationSettings = ConversationSettings()
+    events: EventSettings = EventSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @property

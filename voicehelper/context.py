@@ -22,6 +22,8 @@ class RequestContext:
         carrier: W3C propagation headers (`traceparent`, `tracestate`) for the next hop.
         deadline: Unix time in seconds after which nobody waits for the answer; None for no limit.
         locale: BCP 47 tag of the language error texts are given in.
+        request_id: of this request, ours or the client's.
+        address: the client's IP address, as far as our proxies can be trusted; never logged whole.
     """
 
     tenant_id: str = ""
@@ -30,6 +32,8 @@ class RequestContext:
     carrier: dict[str, str] = field(default_factory=dict)
     deadline: float | None = None
     locale: str = "zh-CN"
+    request_id: str = ""
+    address: str = ""
 
     def remaining(self, now: float | None = None) -> float | None:
         """Seconds left before the deadline (never negative), None without one."""

@@ -71,6 +71,13 @@ class EmptyFile(InvalidInput):
     default_message = "The file is empty"
 
 
+class WeakPassword(InvalidInput):
+    """The password breaks a rule; `details["rules"]` names those it breaks."""
+
+    code = 40005
+    default_message = "The password is too weak"
+
+
 class Unauthenticated(VoiceHelperError):
     """No token, or one that does not verify."""
 
@@ -90,6 +97,13 @@ class TokenExpired(Unauthenticated):
 
     code = 40103
     default_message = "Token expired"
+
+
+class TokenRevoked(Unauthenticated):
+    """The token was ended: logout, a disabled account, a refresh token used twice."""
+
+    code = 40104
+    default_message = "Token revoked"
 
 
 class Forbidden(VoiceHelperError):
@@ -127,6 +141,21 @@ class ConversationBusy(Conflict):
     default_message = "The previous message is still being answered"
 
 
+class VersionConflict(Conflict):
+    """Somebody changed the resource meanwhile; `details["version"]` is the present one."""
+
+    code = 40903
+    default_message = "Changed by somebody else meanwhile"
+
+
+class RequestInProgress(Conflict):
+    """The first request with this Idempotency-Key is still being worked on."""
+
+    code = 40904
+    retryable = True
+    default_message = "A request with this idempotency key is in progress"
+
+
 class PayloadTooLarge(VoiceHelperError):
     """The body or file is over the limit."""
 
@@ -148,6 +177,13 @@ class UnprocessableDocument(VoiceHelperError):
     default_message = "The document cannot be read"
 
 
+class IdempotencyMismatch(VoiceHelperError):
+    """The Idempotency-Key was used for another request."""
+
+    code = 42202
+    default_message = "The idempotency key was used for another request"
+
+
 class RateLimited(VoiceHelperError):
     """Too many requests."""
 
@@ -161,6 +197,13 @@ class Overloaded(RateLimited):
 
     code = 42902
     default_message = "Busy, try again shortly"
+
+
+class AccountLocked(RateLimited):
+    """Too many wrong passwords for this account or from this address."""
+
+    code = 42903
+    default_message = "Too many failed logins, try again later"
 
 
 class Unavailable(VoiceHelperError):

@@ -8,7 +8,7 @@ from voicehelper.identity.admin import (
     read_credentials,
 )
 from voicehelper.identity.keys import SigningKey, load_signing_key
-from voicehelper.identity.model import AccessToken, Principal, Role, User, UserRepository
+from voicehelper.identity.model import AccessToken, Principal, PrincipalKind, User, UserRepository
 from voicehelper.identity.passwords import Passwords
 from voicehelper.identity.service import IdentityService
 from voicehelper.identity.tokens import TokenIssuer, TokenVerifier
@@ -19,7 +19,7 @@ __all__ = [
     "IdentityService",
     "Passwords",
     "Principal",
-    "Role",
+    "PrincipalKind",
     "SigningKey",
     "TokenIssuer",
     "TokenVerifier",

@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
-Role = Literal["admin", "member"]
+from voicehelper.identity.permissions import BUILT_IN
+
+PrincipalKind = Literal["user", "key", "visitor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,30 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a verified token speaks for."""
+    """Who a verified credential speaks for, and what it may do now.
+
+    Attributes:
+        user_id: the user; for an API key the user who made it, for a visitor the visitor.
+        permissions: of `identity.permissions`; already reduced to what both role and key allow.
+        session_id: the login behind an access token.
+        key_id: the API key.
+        conversation_id: the only conversation a visitor's token is good for.
+        expires_at: Unix time; None for a key without end.
+    """
 
     user_id: UUID
     tenant_id: UUID
-    role: str
+    role: str = "member"
+    permissions: frozenset[str] = BUILT_IN["member"]
+    kind: PrincipalKind = "user"
+    session_id: UUID | None = None
+    key_id: UUID | None = None
+    conversation_id: UUID | None = None
+    expires_at: float | None = None
+
+    def may(self, permission: str) -> bool:
+        """Whether it is allowed."""
+        return permission in self.permissions
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,20 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A fact, past tense (`document.uploaded`), versioned by its type's documentation."""
+    """A fact, past tense (`document.uploaded`); `voicehelper.events` describes every type and version.
+
+    Attributes:
+        key: events of one key reach a consumer in order (`tenant:user` for conversations, `tenant` otherwise).
+        occurred_at: Unix time in seconds.
+    """
 
     id: UUID
     type: str
     tenant_id: UUID
     payload: dict[str, Any] = field(default_factory=dict)
+    version: int = 1
+    key: str = ""
+    occurred_at: float = 0.0
 
 
 class EventBus(Protocol):

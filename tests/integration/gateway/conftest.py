@@ -73,9 +73,9 @@ class Harness:
         transport = httpx.ASGITransport(self.app)
         return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers)
 
-    async def user(self, tenant: str, email: str, role: str = "admin") -> User:
+    async def user(self, tenant: str, email: str, role: str = "owner") -> User:
         """A new user, in a tenant that is made if need be."""
-        if role == "admin":
+        if role == "owner":
             return await PostgresUsers(self.pool).create_admin(tenant, email, "x")
         tenant_id = await self.pool.fetchval("SELECT id FROM tenants WHERE name = $1", tenant)
         user = User(new_id(), tenant_id, email, "x", role)

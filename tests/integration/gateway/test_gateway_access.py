@@ -117,7 +117,7 @@ async def test_login_gives_a_working_token(harness: Any) -> None:
         "/api/v1/me", headers={"Authorization": f"Bearer {login.json()['access_token']}"}
     )
     assert me.json()["email"] == "admin@example.com"
-    assert me.json()["role"] == "admin"
+    assert me.json()["role"] == "owner"
 
 
 @pytest.mark.parametrize(

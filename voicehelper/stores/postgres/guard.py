@@ -2,6 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import Enum
+from typing import Final, Literal
+from uuid import UUID
 
 import asyncpg
 
@@ -19,9 +22,21 @@ _TRANSIENT = (
 )
 
 
+class _System(Enum):
+    SYSTEM = "system"
+
+
+SYSTEM: Final = _System.SYSTEM
+"""The scope of work that belongs to no tenant: queues, leases, logins before anybody is known."""
+
+Scope = UUID | Literal[_System.SYSTEM]
+"""On whose behalf a statement runs: a tenant, whose rows alone it can see, or the system."""
+
+
 @asynccontextmanager
-async def connection(pool: Pool) -> AsyncIterator[Connection]:
-    """One connection. Raises `Unavailable` when the server is lost or refuses for the moment."""
+async def connection(pool: Pool, scope: Scope = SYSTEM) -> AsyncIterator[Connection]:
+    """One connection that sees the rows of `scope`. Raises `Unavailable` when the server is lost or refuses for the
+    moment."""
     try:
         async with pool.acquire() as acquired:
             yield acquired
@@ -35,7 +50,7 @@ async def connection(pool: Pool) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+async def transaction(pool: Pool, scope: Scope = SYSTEM) -> AsyncIterator[Connection]:
     """One connection within one transaction; raises as `connection` does."""
-    async with connection(pool) as acquired, acquired.transaction():
+    async with connection(pool, scope) as acquired, acquired.transaction():
         yield acquired

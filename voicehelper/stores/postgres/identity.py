@@ -43,7 +43,7 @@ class PostgresUsers:
         """The oldest administrator of the tenant."""
         return await self._one(
             _USERS + " JOIN tenants t ON t.id = u.tenant_id"
-            " WHERE t.name = $1 AND u.role = 'admin' ORDER BY u.id LIMIT 1",
+            " WHERE t.name = $1 AND u.role = 'owner' ORDER BY u.id LIMIT 1",
             tenant,
         )
 
@@ -54,10 +54,11 @@ class PostgresUsers:
                 "INSERT INTO tenants (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", new_id(), tenant
             )
             tenant_id = await connection.fetchval("SELECT id FROM tenants WHERE name = $1", tenant)
-            user = User(new_id(), tenant_id, email, password_hash, "admin")
+            user = User(new_id(), tenant_id, email, password_hash, "owner")
             try:
                 await connection.execute(
-                    "INSERT INTO users (id, tenant_id, email, password_hash, role) VALUES ($1, $2, $3, $4, $5)",
+                    "INSERT INTO users (id, tenant_id, email, password_hash, role, platform)"
+                    " VALUES ($1, $2, $3, $4, $5, true)",
                     user.id,
                     tenant_id,
                     email,

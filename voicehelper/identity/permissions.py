@@ -1,0 +1,47 @@
+"""Roles -> permissions -> resources. A permission is `resource:action`; a route demands exactly one.
+
+Built-in roles are the same in every tenant and cannot be changed; a tenant adds its own beside them (table `roles`).
+"""
+
+from typing import Final
+
+PERMISSIONS: Final[dict[str, str]] = {
+    "profile:read": "See one's own account and sessions",
+    "profile:write": "Change one's own password, end one's own sessions",
+    "conversations:read": "Read one's own conversations",
+    "conversations:write": "Begin, ask in, change and delete one's own conversations",
+    "conversations:review": "Read the conversations of everybody in the tenant",
+    "knowledge:read": "See knowledge bases and documents, search them",
+    "knowledge:write": "Create and delete knowledge bases, upload and delete documents",
+    "visitors:write": "Hand out conversation tokens to visitors of a web site",
+    "keys:read": "See API keys",
+    "keys:write": "Create and revoke API keys",
+    "users:read": "See the tenant's users and roles",
+    "users:write": "Create, change and disable users, end their sessions",
+    "roles:write": "Create, change and delete roles",
+    "privacy:write": "Export and erase a user's data",
+    "audit:read": "Read the audit log",
+    "events:read": "See dead letters",
+    "events:write": "Replay dead letters",
+    "tenant:write": "Change the tenant",
+    "platform:write": "Create, see and disable tenants, rotate signing keys (platform administrators only)",
+}
+"""Every permission, and what it allows."""
+
+_MEMBER = frozenset({"profile:read", "profile:write", "conversations:read", "conversations:write", "knowledge:read"})
+_TENANT = frozenset(PERMISSIONS) - {"platform:write"}
+
+BUILT_IN: Final[dict[str, frozenset[str]]] = {
+    "owner": _TENANT,
+    "admin": _TENANT - {"tenant:write"},
+    "knowledge_editor": _MEMBER | {"knowledge:write"},
+    "agent_operator": _MEMBER | {"conversations:review", "visitors:write", "events:read"},
+    "member": _MEMBER,
+    "end_customer": frozenset({"conversations:read", "conversations:write"}),
+}
+"""Permissions of the built-in roles. An end customer's token is moreover bound to one conversation."""
+
+
+def unknown_permissions(permissions: frozenset[str]) -> frozenset[str]:
+    """Those that a tenant's role or key cannot have: misspelt ones, and the platform's own."""
+    return permissions - _TENANT

@@ -1,6 +1,8 @@
 DROP TABLE dead_letters, feedback, idempotency_keys, audit_logs, identity_changes, login_failures, api_keys,
     signing_keys, refresh_tokens, sessions, roles;
 DROP FUNCTION audit_logs_are_final();
+DROP FUNCTION identity_changes_ordered();
+DROP SEQUENCE identity_changes_seq;
 ALTER TABLE outbox DROP COLUMN version, DROP COLUMN key;
 ALTER TABLE messages DROP COLUMN attachments, DROP COLUMN run_id, DROP COLUMN attempt, DROP COLUMN progress_deadline,
     DROP COLUMN stop_requested, DROP COLUMN trail, DROP COLUMN alternatives;

@@ -86,10 +86,13 @@ CREATE TABLE login_failures (
     locked_until timestamptz
 );
 
--- What replicas must forget: revoked sessions, changed users, keys, roles, tenants. Writers take an advisory lock, so
--- that `seq` follows the order of commits.
+-- What replicas must forget: revoked sessions, changed users, keys, roles, tenants. `seq` is given as the last act of a
+-- transaction, under a lock, so that it follows the order of commits: whoever has read up to n will see nothing new
+-- below n. (Given by INSERT, it would follow the order of the inserts, or hold the lock all through the transaction.)
+CREATE SEQUENCE identity_changes_seq;
 CREATE TABLE identity_changes (
-    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    seq bigint UNIQUE,
     tenant_id uuid,
     kind text NOT NULL CHECK (kind IN ('session', 'user', 'key', 'role', 'tenant', 'signing_key')),
     subject text NOT NULL,
@@ -97,6 +100,14 @@ CREATE TABLE identity_changes (
     expires_at timestamptz NOT NULL                            -- no token from before `at` is valid beyond it
 );
 CREATE INDEX identity_changes_expired ON identity_changes (expires_at);
+CREATE FUNCTION identity_changes_ordered() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('voicehelper.identity_changes'));
+    UPDATE identity_changes SET seq = nextval('identity_changes_seq') WHERE id = NEW.id;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER identity_changes_ordered AFTER INSERT ON identity_changes
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION identity_changes_ordered();
 
 CREATE TABLE audit_logs (
     id uuid PRIMARY KEY,

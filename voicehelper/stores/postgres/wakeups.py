@@ -13,7 +13,8 @@ from voicehelper.stores.postgres.pool import Connection, Pool
 INDEX = "voicehelper_index"
 KEYWORD = "voicehelper_keyword"
 OUTBOX = "voicehelper_outbox"
-CHANNELS = (INDEX, KEYWORD, OUTBOX)
+IDENTITY = "voicehelper_identity"
+CHANNELS = (INDEX, KEYWORD, OUTBOX, IDENTITY)
 
 
 async def notify(conn: Connection, channel: str) -> None:

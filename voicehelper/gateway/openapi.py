@@ -4,16 +4,19 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from voicehelper.gateway.middleware.authentication import OPEN
+from voicehelper.gateway.params import permission_of
 from voicehelper.wire.common import ErrorBody
 from voicehelper.wire.conversations import EVENTS
 
 _SCHEMAS = "#/components/schemas/"
 _SSE = "text/event-stream"
 
+_BEARER = {"type": "http", "scheme": "bearer", "description": "An access token (RS256 JWT) or an API key"}
 SSE_RESPONSE: dict[str, Any] = {
     "description": "The whole answer as JSON, or its events: `id` counts from 1, comments keep the line alive.",
     "content": {_SSE: {"schema": {"$ref": _SCHEMAS + "AnswerEvent"}}},
@@ -30,17 +33,28 @@ def document_api(app: FastAPI) -> None:
 
     def corrected() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _correct(generate())
+            app.openapi_schema = _correct(generate(), _permissions(app))
         return app.openapi_schema
 
     app.openapi = corrected  # type: ignore[method-assign]  # FastAPI's documented way
 
 
-def _correct(document: dict[str, Any]) -> dict[str, Any]:
-    schemas = document["components"]["schemas"]
+def _permissions(app: FastAPI) -> dict[tuple[str, str], str]:
+    """Permission by path and (lower-case) method."""
+    return {
+        (route.path or "", method.lower()): permission
+        for route in iter_route_contexts(app.routes)
+        if (permission := permission_of(route))
+        for method in route.methods or ()
+    }
+
+
+def _correct(document: dict[str, Any], permissions: dict[tuple[str, str], str]) -> dict[str, Any]:
+    schemas = document["components"].setdefault("schemas", {})
+    document["components"]["securitySchemes"] = {"bearer": _BEARER}
     for path, operations in document["paths"].items():
-        for operation in operations.values():
-            _correct_operation(path, operation)
+        for method, operation in operations.items():
+            _correct_operation(operation, None if path in OPEN else permissions.get((path, method), ""))
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     models: list[tuple[type[BaseModel], Literal["serialization"]]] = [(ErrorBody, "serialization")]
@@ -52,12 +66,14 @@ def _correct(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _correct_operation(path: str, operation: dict[str, Any]) -> None:
+def _correct_operation(operation: dict[str, Any], permission: str | None) -> None:
+    """`permission` is None for open routes."""
     responses = operation["responses"]
     responses.pop("422", None)
     responses["4XX"] = responses["5XX"] = _ERROR
-    if path in OPEN:
-        operation["security"] = []
+    operation["security"] = [] if permission is None else [{"bearer": []}]
+    if permission:
+        operation["x-permission"] = permission
 
 
 def _event_schema() -> dict[str, Any]:

@@ -2,37 +2,110 @@
 
 import base64
 import binascii
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Query, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Query
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import RouteContext
+from starlette.requests import HTTPConnection
 
 from voicehelper.conversations import Owner, Place
-from voicehelper.errors import InvalidInput, Unauthenticated
+from voicehelper.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
 from voicehelper.gateway.services import Services
 from voicehelper.identity import Principal
+from voicehelper.identity.permissions import PERMISSIONS
 
-_bearer = HTTPBearer(auto_error=False, scheme_name="bearer", bearerFormat="JWT")
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
+# Dependencies are coroutines although they wait for nothing: FastAPI runs plain functions in threads.
 
 
-def _principal(
-    request: Request, _documented: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Principal:
-    """Who asks; verified by the `Authentication` layer, which this only reads."""
-    principal = request.scope.get("state", {}).get("principal")
+class Permission:
+    """A route's permission: the dependency behind `requires`."""
+
+    def __init__(self, name: str, visitors: bool) -> None:
+        if name not in PERMISSIONS:
+            raise ValueError(f"No such permission: {name}")
+        self.name = name
+        self._visitors = visitors
+
+    async def __call__(self, connection: HTTPConnection) -> Principal:
+        """The caller, who is allowed."""
+        principal = _principal_of(connection)
+        if principal.kind == "visitor" and not self._visitors:
+            _keep_to_conversation(principal, connection.path_params)
+        if not principal.may(self.name):
+            raise Forbidden(details={"permission": self.name})
+        return principal
+
+
+def requires(name: str, *, visitors: bool = False) -> Any:
+    """What a route declares: the permission its caller needs. Every route has one, or is listed as open.
+
+        @router.post("/bases", dependencies=[requires("knowledge:write")])
+        async def create_base(caller: Annotated[Principal, requires("knowledge:write")]) -> ...:  # or so
+
+    A visitor's token is good for one conversation only: routes with another `conversation_id` in the path do not exist
+    for it (404), routes without one are forbidden, unless the route says `visitors=True` and looks after that itself.
+
+    Args:
+        name: of `identity.permissions`.
+        visitors: let visitors pass whatever the path says.
+
+    Returns:
+        A FastAPI dependency that gives the `Principal`, for HTTP routes and WebSockets. It raises `Unauthenticated`,
+        `Forbidden` and `NotFound`.
+    """
+    return Depends(Permission(name, visitors))
+
+
+def permission_of(route: RouteContext) -> str:
+    """The permission a route demands; empty where it declares none. Raises `ValueError` where it declares two."""
+    dependant: Dependant | None = getattr(route, "dependant", None)
+    names = {permission.name for permission in _permissions(dependant)} if dependant else set()
+    if len(names) > 1:
+        raise ValueError(f"{route.path} declares {len(names)} permissions")
+    return names.pop() if names else ""
+
+
+def _permissions(dependant: Dependant) -> Iterator[Permission]:
+    for dependency in dependant.dependencies:
+        if isinstance(dependency.call, Permission):
+            yield dependency.call
+        yield from _permissions(dependency)
+
+
+def _principal_of(connection: HTTPConnection) -> Principal:
+    principal = connection.scope.get("state", {}).get("principal")
     if not isinstance(principal, Principal):
         raise Unauthenticated
     return principal
 
 
-def _owner(principal: Annotated[Principal, Depends(_principal)]) -> Owner:
+def _keep_to_conversation(visitor: Principal, path: dict[str, Any]) -> None:
+    if "conversation_id" not in path:
+        raise Forbidden
+    try:
+        asked = UUID(str(path["conversation_id"]))
+    except ValueError:
+        raise NotFound from None
+    if asked != visitor.conversation_id:
+        raise NotFound
+
+
+async def _services(connection: HTTPConnection) -> Services:
+    services: Services = connection.app.state.services
+    return services
+
+
+async def _principal(connection: HTTPConnection) -> Principal:
+    """Who asks; verified by the `Authentication` layer, which this only reads."""
+    return _principal_of(connection)
+
+
+async def _owner(connection: HTTPConnection) -> Owner:
+    principal = _principal_of(connection)
     return Owner(principal.tenant_id, principal.user_id)
 
 

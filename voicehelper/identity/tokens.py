@@ -8,6 +8,7 @@ import jwt
 from voicehelper.errors import TokenExpired, Unauthenticated
 from voicehelper.identity.keys import SigningKey
 from voicehelper.identity.model import AccessToken, Principal, User
+from voicehelper.identity.permissions import BUILT_IN
 from voicehelper.ids import new_id
 from voicehelper.ports.clock import Clock
 
@@ -59,7 +60,9 @@ class TokenVerifier:
         claims = self._claims(token)
         try:
             expires, issued = float(claims["exp"]), float(claims["iat"])
-            principal = Principal(UUID(claims["sub"]), UUID(claims["tid"]), str(claims["role"]))
+            role = str(claims["role"])
+            allowed = BUILT_IN.get(role, frozenset())
+            principal = Principal(UUID(claims["sub"]), UUID(claims["tid"]), role, allowed)
         except (TypeError, ValueError, AttributeError) as error:
             raise Unauthenticated from error
         now = self._clock.now()

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from voicehelper.gateway.params import Caller, Wired
+from voicehelper.gateway.params import Caller, Wired, requires
 from voicehelper.wire.identity import LoginRequest, MeView, TokenView
 
 router = APIRouter(tags=["identity"])
@@ -15,7 +15,7 @@ async def login(body: LoginRequest, services: Wired) -> TokenView:
     return TokenView(access_token=token.token, expires_in=token.expires_in)
 
 
-@router.get("/me", summary="The account behind the token")
+@router.get("/me", summary="The account behind the token", dependencies=[requires("profile:read")])
 async def me(caller: Caller, services: Wired) -> MeView:
     """401 when the account was removed or disabled since the token was issued."""
     return MeView.model_validate(await services.identity.account(caller))

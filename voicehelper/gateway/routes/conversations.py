@@ -6,20 +6,23 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from voicehelper.conversations import Conversation, Place
-from voicehelper.gateway.params import Asker, Cursor, Limit, Wired, decode_place, encode_place
+from voicehelper.gateway.params import Asker, Cursor, Limit, Wired, decode_place, encode_place, requires
 from voicehelper.wire.common import Page
 from voicehelper.wire.conversations import ConversationCreate, ConversationView, MessageView
 
 router = APIRouter(prefix="/conversations", tags=["conversations"])
 
+_READ = [requires("conversations:read")]
+_WRITE = [requires("conversations:write")]
 
-@router.post("", status_code=201, summary="Begin a conversation")
+
+@router.post("", status_code=201, summary="Begin a conversation", dependencies=_WRITE)
 async def create_conversation(body: ConversationCreate, asker: Asker, services: Wired) -> ConversationView:
     """404 when a knowledge base is named that is not there."""
     return _view(await services.conversations.create(asker, body.title, body.knowledge_bases))
 
 
-@router.get("", summary="List one's conversations, last changed first")
+@router.get("", summary="List one's conversations, last changed first", dependencies=_READ)
 async def list_conversations(
     asker: Asker, services: Wired, cursor: Cursor = None, limit: Limit = 50
 ) -> Page[ConversationView]:
@@ -32,19 +35,21 @@ async def list_conversations(
     )
 
 
-@router.get("/{conversation_id}", summary="One conversation")
+@router.get("/{conversation_id}", summary="One conversation", dependencies=_READ)
 async def get_conversation(conversation_id: UUID, asker: Asker, services: Wired) -> ConversationView:
     """Without its messages."""
     return _view(await services.conversations.get(asker, conversation_id))
 
 
-@router.delete("/{conversation_id}", status_code=204, summary="Delete a conversation with its messages")
+@router.delete(
+    "/{conversation_id}", status_code=204, summary="Delete a conversation with its messages", dependencies=_WRITE
+)
 async def delete_conversation(conversation_id: UUID, asker: Asker, services: Wired) -> None:
     """An answer being written there is lost."""
     await services.conversations.delete(asker, conversation_id)
 
 
-@router.get("/{conversation_id}/messages", summary="Messages in order")
+@router.get("/{conversation_id}/messages", summary="Messages in order", dependencies=_READ)
 async def list_messages(
     conversation_id: UUID,
     asker: Asker,

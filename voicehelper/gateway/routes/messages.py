@@ -11,7 +11,7 @@ from voicehelper.context import current_context
 from voicehelper.conversations import Owner, Turn, TurnCompleted, TurnEvent, TurnStarted
 from voicehelper.errors import VoiceHelperError
 from voicehelper.gateway.openapi import SSE_RESPONSE
-from voicehelper.gateway.params import Asker, Wired
+from voicehelper.gateway.params import Asker, Wired, requires
 from voicehelper.gateway.problems import as_error, error_body
 from voicehelper.gateway.services import Services
 from voicehelper.gateway.stream import ENDED, EventStream, Pump, while_connected
@@ -32,7 +32,11 @@ router = APIRouter(prefix="/conversations", tags=["conversations"])
 
 
 @router.post(
-    "/{conversation_id}/messages", summary="Ask a question", response_model=TurnView, responses={200: SSE_RESPONSE}
+    "/{conversation_id}/messages",
+    summary="Ask a question",
+    response_model=TurnView,
+    responses={200: SSE_RESPONSE},
+    dependencies=[requires("conversations:write")],
 )
 async def ask(conversation_id: UUID, body: MessageCreate, request: Request, asker: Asker, services: Wired) -> Response:
     """The answer with citations: whole as JSON, or as typed events with `Accept: text/event-stream` or `stream: true`.

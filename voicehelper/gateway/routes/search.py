@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from voicehelper.gateway.params import Caller, Wired
+from voicehelper.gateway.params import Caller, Wired, requires
 from voicehelper.ports.search import Scope
 from voicehelper.retrieval.model import Retrieved, ScoredPassage
 from voicehelper.wire.search import PassageView, SearchRequest, SearchView
@@ -10,7 +10,11 @@ from voicehelper.wire.search import PassageView, SearchRequest, SearchView
 router = APIRouter(tags=["search"])
 
 
-@router.post("/search", summary="Search passages, with the scores of each stage")
+@router.post(
+    "/search",
+    summary="Search passages, with the scores of each stage",
+    dependencies=[requires("knowledge:read")],
+)
 async def search(body: SearchRequest, caller: Caller, services: Wired) -> SearchView:
     """For debugging retrieval: what a question would find, why it ranks there, and what was degraded."""
     kb_ids = await services.scopes.resolve(caller.tenant_id, body.knowledge_bases)

@@ -17,6 +17,7 @@ REQUEST_SECONDS = Histogram("voicehelper_request_seconds", "Request to last byte
 REQUESTS_IN_FLIGHT = Gauge("voicehelper_requests_in_flight", "Requests being served", multiprocess_mode="livesum")
 STAGE_SECONDS = Histogram("voicehelper_stage_seconds", "Time of one stage of work", ["stage"], buckets=_SECONDS)
 ANSWERS = Counter("voicehelper_answers", "Answers by outcome", ["outcome"])
+CONTEXT_LOADS = Counter("voicehelper_context_loads", "Context windows by where they came from", ["outcome"])
 DEGRADED = Counter("voicehelper_degraded", "Stages skipped or replaced", ["stage"])
 CHAT_TOKENS = Counter("voicehelper_chat_tokens", "Tokens through chat models", ["model", "kind"])
 CHAT_TOKENS_PER_SECOND = Histogram(

@@ -1,15 +1,27 @@
-"""Connections whose transient failures come out as `Unavailable`, which the callers' retries understand."""
+"""Connections that act for a tenant or for the system, whose transient failures come out as `Unavailable`.
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from enum import Enum
-from typing import Final, Literal
+Every statement runs in a scope (see `tenancy`). A request may open one transaction (`request_transaction`); what the
+same task then does through `connection` and `transaction` takes part in it, as savepoints, whatever repository does it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 
-from voicehelper.errors import Unavailable
+from voicehelper.context import current_context
+from voicehelper.errors import NotFound, Unavailable
 from voicehelper.stores.postgres.pool import Connection, Pool
+from voicehelper.stores.postgres.tenancy import OWNER, SYSTEM, Scope, acquire, switched
+from voicehelper.telemetry import get_logger
+
+__all__ = ["OWNER", "SYSTEM", "Scope", "connection", "request_transaction", "transaction"]
+
+log = get_logger(__name__)
 
 _TRANSIENT = (
     OSError,
@@ -22,24 +34,88 @@ _TRANSIENT = (
 )
 
 
-class _System(Enum):
-    SYSTEM = "system"
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """The transaction of a request: on which pool, for whom, and in which task."""
+
+    pool: Pool
+    scope: Scope
+    connection: Connection
+    task: "asyncio.Task[object] | None"
 
 
-SYSTEM: Final = _System.SYSTEM
-"""The scope of work that belongs to no tenant: queues, leases, logins before anybody is known."""
-
-Scope = UUID | Literal[_System.SYSTEM]
-"""On whose behalf a statement runs: a tenant, whose rows alone it can see, or the system."""
+_REQUEST: ContextVar[_Open | None] = ContextVar("voicehelper_request_transaction", default=None)
 
 
 @asynccontextmanager
 async def connection(pool: Pool, scope: Scope = SYSTEM) -> AsyncIterator[Connection]:
-    """One connection that sees the rows of `scope`. Raises `Unavailable` when the server is lost or refuses for the
-    moment."""
+    """One connection that sees the rows of `scope`; within a request's transaction, that one's.
+
+    Raises:
+        Unavailable: the server is lost or refuses for the moment.
+        NotFound: the scope is another tenant than the one the request was authenticated for, or a row of another
+            tenant was to be written. Either is a mistake of ours, and logged as an error.
+    """
+    _check(scope)
+    request = _joined(pool)
+    with _translated():
+        if request is None:
+            async with acquire(pool, scope) as acquired:
+                yield acquired
+        else:
+            async with switched(request.connection, request.scope, scope) as joined:
+                yield joined
+
+
+@asynccontextmanager
+async def transaction(pool: Pool, scope: Scope = SYSTEM) -> AsyncIterator[Connection]:
+    """One connection within one transaction (a savepoint of the request's, where there is one); raises as
+    `connection` does."""
+    if _joined(pool) is not None:
+        async with connection(pool, scope) as joined:
+            yield joined
+        return
+    async with connection(pool, scope) as acquired, acquired.transaction():
+        yield acquired
+
+
+@asynccontextmanager
+async def request_transaction(pool: Pool, tenant_id: UUID) -> AsyncIterator[Connection]:
+    """A transaction that everything this task does on `pool` within the block takes part in: it is committed at the
+    end of the block, or nothing of it is. A nested one is a savepoint. Other tasks use connections of their own.
+
+    Raises as `connection` does.
+    """
+    async with transaction(pool, tenant_id) as conn:
+        if _joined(pool) is not None:
+            yield conn
+            return
+        token = _REQUEST.set(_Open(pool, tenant_id, conn, asyncio.current_task()))
+        try:
+            yield conn
+        finally:
+            _REQUEST.reset(token)
+
+
+def _joined(pool: Pool) -> _Open | None:
+    """The request's transaction, if this task is the one that opened it: its children would share the connection."""
+    request = _REQUEST.get()
+    if request is None or request.pool is not pool or request.task is not asyncio.current_task():
+        return None
+    return request
+
+
+def _check(scope: Scope) -> None:
+    tenant = current_context().tenant_id
+    if tenant and isinstance(scope, UUID) and str(scope) != tenant:
+        log.error("tenancy.scope_refused", scope=str(scope))
+        raise NotFound
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
     try:
-        async with pool.acquire() as acquired:
-            yield acquired
+        yield
     except _TRANSIENT as error:
         raise Unavailable("The database is not available") from error
     except asyncpg.InterfaceError as error:
@@ -47,10 +123,8 @@ async def connection(pool: Pool, scope: Scope = SYSTEM) -> AsyncIterator[Connect
         if "clos" not in str(error):
             raise
         raise Unavailable("The database is not available") from error
-
-
-@asynccontextmanager
-async def transaction(pool: Pool, scope: Scope = SYSTEM) -> AsyncIterator[Connection]:
-    """One connection within one transaction; raises as `connection` does."""
-    async with connection(pool, scope) as acquired, acquired.transaction():
-        yield acquired
+    except asyncpg.InsufficientPrivilegeError as error:
+        if "row-level security" not in str(error):
+            raise
+        log.error("tenancy.write_refused", table=error.table_name or "")
+        raise NotFound from error

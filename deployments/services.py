@@ -5,7 +5,7 @@ from typing import Any
 from deployments.engines import database, objects, ping
 from deployments.nodes import CHAT, EMBEDDER, INDEXER, RAG, RETRIEVAL
 from deployments.wiring import Node, Nodes
-from voicehelper.conversations import ConversationService
+from voicehelper.conversations import AnswerService, ConversationDirectory
 from voicehelper.documents.inspection import IsolatedInspector, inspection_limits
 from voicehelper.documents.isolation import IsolatedParser
 from voicehelper.documents.pipeline import parse_limits
@@ -26,6 +26,7 @@ from voicehelper.stores.postgres.index_queue import PostgresObjectTrash
 from voicehelper.stores.postgres.knowledge import PostgresKnowledge
 from voicehelper.stores.postgres.pool import Pool
 from voicehelper.stores.postgres.scopes import PostgresScopes
+from voicehelper.stores.postgres.turns import PostgresTurns
 
 _INSPECTORS = 2  # uploads looked at at the same time; each takes milliseconds
 
@@ -46,8 +47,10 @@ async def gateway_services(nodes: Nodes) -> Services:
         verifier=TokenVerifier(key, clock, settings.identity.issuer),
         knowledge=await _knowledge(nodes, pool),
         scopes=PostgresScopes(pool),
-        conversations=ConversationService(
+        conversations=ConversationDirectory(PostgresConversations(pool), PostgresScopes(pool)),
+        answers=AnswerService(
             PostgresConversations(pool),
+            PostgresTurns(pool),
             await nodes.get(RAG),
             PostgresScopes(pool),
             clock,

@@ -1,5 +1,6 @@
 """Conversations, their messages, and the one way a question gets its answer."""
 
+from voicehelper.conversations.directory import ConversationDirectory
 from voicehelper.conversations.model import (
     Conversation,
     ConversationRepository,
@@ -10,14 +11,16 @@ from voicehelper.conversations.model import (
     Turn,
     TurnCompleted,
     TurnEvent,
+    TurnRepository,
     TurnStarted,
 )
-from voicehelper.conversations.service import ConversationService
+from voicehelper.conversations.service import AnswerService
 
 __all__ = [
+    "AnswerService",
     "Conversation",
+    "ConversationDirectory",
     "ConversationRepository",
-    "ConversationService",
     "KnowledgeScopes",
     "Message",
     "Owner",
@@ -25,5 +28,6 @@ __all__ = [
     "Turn",
     "TurnCompleted",
     "TurnEvent",
+    "TurnRepository",
     "TurnStarted",
 ]

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from voicehelper.conversations.draft import Draft
-from voicehelper.conversations.model import ConversationRepository
+from voicehelper.conversations.model import TurnRepository
 from voicehelper.errors import VoiceHelperError
 from voicehelper.ports.clock import Clock
 from voicehelper.telemetry import get_logger
@@ -19,7 +19,7 @@ LEASE_S = 10.0
 class Leases:
     """Renews the leases of this process's answers (keeping the text so far) and expires those of dead processes."""
 
-    def __init__(self, repository: ConversationRepository, clock: Clock, lease_s: float = LEASE_S) -> None:
+    def __init__(self, repository: TurnRepository, clock: Clock, lease_s: float = LEASE_S) -> None:
         self._repository = repository
         self._clock = clock
         self._active: dict[UUID, Draft] = {}

@@ -114,6 +114,11 @@ class ConversationRepository(Protocol):
         """Messages with `seq` above `after_seq`, in order."""
         ...
 
+
+class TurnRepository(Protocol):
+    """Where questions and their answers are written. Every method raises `Unavailable` when the store cannot be
+    reached, and `NotFound` where the owner has no such conversation."""
+
     async def begin_turn(
         self, owner: Owner, conversation_id: UUID, content: str, lease_s: float, history_turns: int
     ) -> Turn:

@@ -1,4 +1,4 @@
-"""Conversations, and the one way a question gets its answer."""
+"""The one way a question gets its answer."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -8,16 +8,15 @@ from uuid import UUID
 from voicehelper.conversations.draft import Draft
 from voicehelper.conversations.leases import LEASE_S, Leases
 from voicehelper.conversations.model import (
-    Conversation,
     ConversationRepository,
     Ending,
     KnowledgeScopes,
     Message,
     Owner,
-    Place,
     Turn,
     TurnCompleted,
     TurnEvent,
+    TurnRepository,
     TurnStarted,
 )
 from voicehelper.errors import DeadlineExceeded, NotFound, Unavailable
@@ -31,12 +30,13 @@ log = get_logger(__name__)
 _STORE_RETRIES_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # outlasts a restart of the database
 
 
-class ConversationService:
-    """Owns conversations and their messages. `start` and `stop` bracket its background work."""
+class AnswerService:
+    """Asks and answers. `start` and `stop` bracket its background work."""
 
     def __init__(
         self,
-        repository: ConversationRepository,
+        conversations: ConversationRepository,
+        turns: TurnRepository,
         answerer: QuestionAnswerer,
         scopes: KnowledgeScopes,
         clock: Clock,
@@ -45,13 +45,14 @@ class ConversationService:
         answer_timeout_s: float = 120.0,
         lease_s: float = LEASE_S,
     ) -> None:
-        self._repository = repository
+        self._conversations = conversations
+        self._turns = turns
         self._answerer = answerer
         self._scopes = scopes
         self._clock = clock
         self._history_turns = history_turns
         self._answer_timeout_s = answer_timeout_s
-        self._leases = Leases(repository, clock, lease_s)
+        self._leases = Leases(turns, clock, lease_s)
         self._storing: set[asyncio.Task[Message | None]] = set()
 
     async def start(self) -> None:
@@ -63,27 +64,6 @@ class ConversationService:
         if self._storing:
             await asyncio.wait(self._storing)
         await self._leases.stop()
-
-    async def create(self, owner: Owner, title: str, references: Sequence[str]) -> Conversation:
-        """A new conversation over the bases named by id or name (none: all). Raises `NotFound` for an unknown one."""
-        kb_ids = await self._scopes.resolve(owner.tenant_id, references) if references else ()
-        return await self._repository.create(owner, title, kb_ids)
-
-    async def get(self, owner: Owner, conversation_id: UUID) -> Conversation:
-        """The conversation. Raises `NotFound`."""
-        return await self._repository.get(owner, conversation_id)
-
-    async def page(self, owner: Owner, limit: int, after: Place | None = None) -> list[Conversation]:
-        """Conversations, last changed first."""
-        return await self._repository.page(owner, limit, after)
-
-    async def delete(self, owner: Owner, conversation_id: UUID) -> None:
-        """Delete with all messages. Raises `NotFound`."""
-        await self._repository.delete(owner, conversation_id)
-
-    async def messages(self, owner: Owner, conversation_id: UUID, limit: int, after_seq: int = 0) -> list[Message]:
-        """Messages in order. Raises `NotFound`."""
-        return await self._repository.messages(owner, conversation_id, limit, after_seq)
 
     async def send(
         self, owner: Owner, conversation_id: UUID, content: str, references: Sequence[str] | None = None
@@ -107,9 +87,7 @@ class ConversationService:
             VoiceHelperError: whatever the answerer raises.
         """
         kb_ids = await self._scope(owner, conversation_id, references)
-        turn = await self._repository.begin_turn(
-            owner, conversation_id, content, self._leases.lease_s, self._history_turns
-        )
+        turn = await self._turns.begin_turn(owner, conversation_id, content, self._leases.lease_s, self._history_turns)
         draft = Draft(turn.answer.id)
         question = Question(content, owner.tenant_id, kb_ids, turn.history)
         with self._leases.hold(draft):
@@ -132,7 +110,7 @@ class ConversationService:
         yield TurnCompleted(answer)
 
     async def _scope(self, owner: Owner, conversation_id: UUID, references: Sequence[str] | None) -> tuple[UUID, ...]:
-        conversation = await self._repository.get(owner, conversation_id)
+        conversation = await self._conversations.get(owner, conversation_id)
         if references is None and conversation.kb_ids:
             return conversation.kb_ids
         return await self._scopes.resolve(owner.tenant_id, references or ())
@@ -168,8 +146,8 @@ class ConversationService:
     async def _store_patiently(self, turn: Turn, ending: Ending) -> Message | None:
         for wait in _STORE_RETRIES_S:
             try:
-                return await self._repository.finish(turn.answer.id, ending)
+                return await self._turns.finish(turn.answer.id, ending)
             except Unavailable as error:
                 log.warning("answer.not_stored_yet", message_id=str(turn.answer.id), reason=error.message)
                 await self._clock.sleep(wait)
-        return await self._repository.finish(turn.answer.id, ending)
+        return await self._turns.finish(turn.answer.id, ending)

@@ -19,15 +19,15 @@ from voicehelper.gateway.services import Services
 
 
 def create_app(services: Services) -> FastAPI:
-    """The whole HTTP interface over `services`; its lifespan starts and stops `services.conversations`."""
+    """The whole HTTP interface over `services`; its lifespan starts and stops `services.answers`."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await services.conversations.start()
+        await services.answers.start()
         try:
             yield
         finally:
-            await services.conversations.stop()
+            await services.answers.stop()
 
     app = FastAPI(
         title="VoiceHelper",

@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from voicehelper.config import HttpSettings
-from voicehelper.conversations import ConversationService, KnowledgeScopes
+from voicehelper.conversations import AnswerService, ConversationDirectory, KnowledgeScopes
 from voicehelper.identity import IdentityService, TokenVerifier
 from voicehelper.knowledge.model import Added, Document, KnowledgeBase, Page
 from voicehelper.retrieval.model import Retriever
@@ -68,13 +68,14 @@ class Probe:
 
 @dataclass(frozen=True)
 class Services:
-    """What the gateway is made of. Its lifespan starts and stops `conversations`; who built the rest opens it."""
+    """What the gateway is made of. Its lifespan starts and stops `answers`; who built the rest opens it."""
 
     http: HttpSettings
     identity: IdentityService
     verifier: TokenVerifier
     knowledge: Knowledge
     scopes: KnowledgeScopes
-    conversations: ConversationService
+    conversations: ConversationDirectory
+    answers: AnswerService
     retriever: Retriever
     probes: tuple[Probe, ...] = ()

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from voicehelper.conversations import ConversationService, Owner, TurnCompleted, TurnStarted
+from voicehelper.conversations import AnswerService, ConversationDirectory, Owner, TurnCompleted, TurnStarted
 from voicehelper.conversations.draft import Draft
 from voicehelper.conversations.leases import Leases
 from voicehelper.conversations.model import Ending
@@ -19,6 +19,7 @@ from voicehelper.stores.postgres.conversations import PostgresConversations
 from voicehelper.stores.postgres.identity import PostgresUsers
 from voicehelper.stores.postgres.pool import Pool
 from voicehelper.stores.postgres.scopes import PostgresScopes
+from voicehelper.stores.postgres.turns import PostgresTurns
 
 CITATION = Citation(1, 0, 2, new_id(), new_id(), "a.md", None, (), "quote", 0.5)
 DONE = (AnswerDelta("好的"), AnswerCitations((CITATION,)), AnswerDone("answered", model="fake"))
@@ -30,25 +31,34 @@ async def owner(pool: Pool) -> Owner:
     return Owner(user.tenant_id, user.id)
 
 
-def service(pool: Pool, answerer: FakeAnswerer, clock: Any = None, lease_s: float = 10.0) -> ConversationService:
-    return ConversationService(
-        PostgresConversations(pool), answerer, PostgresScopes(pool), clock or SystemClock(), lease_s=lease_s
+def service(pool: Pool, answerer: FakeAnswerer, clock: Any = None, lease_s: float = 10.0) -> AnswerService:
+    return AnswerService(
+        PostgresConversations(pool),
+        PostgresTurns(pool),
+        answerer,
+        PostgresScopes(pool),
+        clock or SystemClock(),
+        lease_s=lease_s,
     )
 
 
-async def begin(repository: PostgresConversations, owner: Owner, lease_s: float) -> tuple[UUID, UUID]:
+def directory(pool: Pool) -> ConversationDirectory:
+    return ConversationDirectory(PostgresConversations(pool), PostgresScopes(pool))
+
+
+async def begin(pool: Pool, owner: Owner, lease_s: float) -> tuple[UUID, UUID]:
     """A conversation with an answer in work, as a process leaves it that is killed now."""
-    conversation = await repository.create(owner, "", ())
-    turn = await repository.begin_turn(owner, conversation.id, "问题", lease_s, 10)
+    conversation = await PostgresConversations(pool).create(owner, "", ())
+    turn = await PostgresTurns(pool).begin_turn(owner, conversation.id, "问题", lease_s, 10)
     return conversation.id, turn.answer.id
 
 
 async def test_the_question_outlives_a_killed_process(pool: Pool, owner: Owner) -> None:
-    repository = PostgresConversations(pool)
-    conversation, answer = await begin(repository, owner, 0.2)
-    await repository.renew([(answer, "写到一半")], 0.2)
+    repository, turns = PostgresConversations(pool), PostgresTurns(pool)
+    conversation, answer = await begin(pool, owner, 0.2)
+    await turns.renew([(answer, "写到一半")], 0.2)
     with pytest.raises(ConversationBusy):
-        await repository.begin_turn(owner, conversation, "again", 10, 10)
+        await turns.begin_turn(owner, conversation, "again", 10, 10)
     await asyncio.sleep(0.3)
     survivor = service(pool, FakeAnswerer(DONE), lease_s=0.3)
     await survivor.start()
@@ -65,19 +75,19 @@ async def test_the_question_outlives_a_killed_process(pool: Pool, owner: Owner) 
 
 
 async def test_a_dead_answer_does_not_block_even_without_a_sweep(pool: Pool, owner: Owner) -> None:
-    repository = PostgresConversations(pool)
-    conversation, answer = await begin(repository, owner, 0.05)
+    repository, turns = PostgresConversations(pool), PostgresTurns(pool)
+    conversation, answer = await begin(pool, owner, 0.05)
     await asyncio.sleep(0.1)
-    turn = await repository.begin_turn(owner, conversation, "next", 10, 10)
+    turn = await turns.begin_turn(owner, conversation, "next", 10, 10)
     assert (turn.question.seq, turn.history) == (3, ())
     assert (await repository.messages(owner, conversation, 10, 0))[1].status == "failed"
     assert answer != turn.answer.id
 
 
 async def test_leases_of_living_answers_are_renewed(pool: Pool, owner: Owner) -> None:
-    repository = PostgresConversations(pool)
-    conversation, answer = await begin(repository, owner, 0.2)
-    leases = Leases(repository, SystemClock(), 0.2)
+    repository, turns = PostgresConversations(pool), PostgresTurns(pool)
+    conversation, answer = await begin(pool, owner, 0.2)
+    leases = Leases(turns, SystemClock(), 0.2)
     draft = Draft(answer, ["半"])
     with leases.hold(draft):
         for _ in range(4):
@@ -91,28 +101,28 @@ async def test_leases_of_living_answers_are_renewed(pool: Pool, owner: Owner) ->
 
 
 async def test_an_answer_that_comes_after_its_lease_is_still_kept(pool: Pool, owner: Owner) -> None:
-    repository = PostgresConversations(pool)
-    conversation, answer = await begin(repository, owner, 0.0)
-    assert await repository.expire() == 1
-    stored = await repository.finish(answer, Ending("completed", "late", (CITATION,), {"outcome": "answered"}))
+    repository, turns = PostgresConversations(pool), PostgresTurns(pool)
+    conversation, answer = await begin(pool, owner, 0.0)
+    assert await turns.expire() == 1
+    stored = await turns.finish(answer, Ending("completed", "late", (CITATION,), {"outcome": "answered"}))
     assert stored is not None
     assert (stored.status, stored.citations) == ("completed", (CITATION,))
-    assert await repository.finish(answer, Ending("failed", "")) is None  # what is completed stays
+    assert await turns.finish(answer, Ending("failed", "")) is None  # what is completed stays
     assert (await repository.messages(owner, conversation, 10, 0))[1].content == "late"
 
 
 async def test_storing_an_end_whose_confirmation_was_lost_finds_it_stored(pool: Pool, owner: Owner) -> None:
-    repository = PostgresConversations(pool)
-    conversation, answer = await begin(repository, owner, 30.0)
-    first, again = [await repository.finish(answer, Ending("completed", "a")) for _ in range(2)]
+    repository, turns = PostgresConversations(pool), PostgresTurns(pool)
+    conversation, answer = await begin(pool, owner, 30.0)
+    first, again = [await turns.finish(answer, Ending("completed", "a")) for _ in range(2)]
     assert first == again is not None
     await repository.delete(owner, conversation)
-    assert await repository.finish(answer, Ending("completed", "a")) is None
+    assert await turns.finish(answer, Ending("completed", "a")) is None
 
 
 async def test_a_database_that_is_away_for_a_moment_loses_no_answer(pool: Pool, owner: Owner) -> None:
-    repository = PostgresConversations(pool)
-    finish, failures = repository.finish, 3
+    repository, turns = PostgresConversations(pool), PostgresTurns(pool)
+    finish, failures = turns.finish, 3
 
     async def flaky(message_id: UUID, ending: Ending) -> Any:
         nonlocal failures
@@ -121,10 +131,10 @@ async def test_a_database_that_is_away_for_a_moment_loses_no_answer(pool: Pool, 
             raise Unavailable
         return await finish(message_id, ending)
 
-    repository.finish = flaky  # type: ignore[method-assign]
+    turns.finish = flaky  # type: ignore[method-assign]
     clock = FakeClock()
-    conversations = ConversationService(repository, FakeAnswerer(DONE), PostgresScopes(pool), clock)
-    conversation = await conversations.create(owner, "", ())
+    conversations = AnswerService(repository, turns, FakeAnswerer(DONE), PostgresScopes(pool), clock)
+    conversation = await directory(pool).create(owner, "", ())
     events = [event async for event in conversations.send(owner, conversation.id, "q")]
     assert isinstance(events[0], TurnStarted)
     assert isinstance(events[-1], TurnCompleted)
@@ -135,7 +145,7 @@ async def test_a_database_that_is_away_for_a_moment_loses_no_answer(pool: Pool, 
 async def test_two_replicas_take_turns(pool: Pool, owner: Owner) -> None:
     """Many senders through two services: every turn is whole, numbered without gaps, never two at once."""
     replicas = [service(pool, FakeAnswerer(DONE, delay=0.005)) for _ in range(2)]
-    conversation = await replicas[0].create(owner, "", ())
+    conversation = await directory(pool).create(owner, "", ())
     busy = 0
 
     async def send(number: int) -> None:
@@ -150,7 +160,7 @@ async def test_two_replicas_take_turns(pool: Pool, owner: Owner) -> None:
                 await asyncio.sleep(0.01)
 
     await asyncio.gather(*(send(number) for number in range(10)))
-    messages = await replicas[0].messages(owner, conversation.id, 100)
+    messages = await directory(pool).messages(owner, conversation.id, 100)
     assert [message.seq for message in messages] == list(range(1, 21))
     assert [message.role for message in messages] == ["user", "assistant"] * 10
     assert all(message.status == "completed" for message in messages)
@@ -158,29 +168,29 @@ async def test_two_replicas_take_turns(pool: Pool, owner: Owner) -> None:
 
 
 async def test_history_is_the_last_finished_turns(pool: Pool, owner: Owner) -> None:
-    repository = PostgresConversations(pool)
+    repository, turns = PostgresConversations(pool), PostgresTurns(pool)
     conversation = await repository.create(owner, "t", ())
     for number in range(5):
-        turn = await repository.begin_turn(owner, conversation.id, f"q{number}", 10, 2)
+        turn = await turns.begin_turn(owner, conversation.id, f"q{number}", 10, 2)
         status = "stopped" if number == 3 else "completed"
-        await repository.finish(turn.answer.id, Ending(status, f"a{number}"))  # type: ignore[arg-type]
-    last = await repository.begin_turn(owner, conversation.id, "q5", 10, 2)
+        await turns.finish(turn.answer.id, Ending(status, f"a{number}"))  # type: ignore[arg-type]
+    last = await turns.begin_turn(owner, conversation.id, "q5", 10, 2)
     assert [(turn.question, turn.answer) for turn in last.history] == [("q2", "a2"), ("q4", "a4")]
 
 
 async def test_the_first_question_names_the_conversation_once(pool: Pool, owner: Owner) -> None:
     conversations = service(pool, FakeAnswerer(DONE))
-    conversation = await conversations.create(owner, "", ())
+    conversation = await directory(pool).create(owner, "", ())
     for question in ("退款\n多久到账？", "second"):
         async for _ in conversations.send(owner, conversation.id, question):
             pass
-    assert (await conversations.get(owner, conversation.id)).title == "退款"
+    assert (await directory(pool).get(owner, conversation.id)).title == "退款"
 
 
 async def test_a_null_character_from_a_model_breaks_nothing(pool: Pool, owner: Owner) -> None:
     answerer = FakeAnswerer((AnswerDelta("a\x00b"), AnswerDone("answered")))
     conversations = service(pool, answerer)
-    conversation = await conversations.create(owner, "", ())
+    conversation = await directory(pool).create(owner, "", ())
     events = [event async for event in conversations.send(owner, conversation.id, "q")]
     assert isinstance(events[-1], TurnCompleted)
     assert events[-1].answer.content == "ab"
@@ -189,7 +199,7 @@ async def test_a_null_character_from_a_model_breaks_nothing(pool: Pool, owner: O
 async def test_stopping_the_service_waits_for_endings_in_the_making(pool: Pool, owner: Owner) -> None:
     conversations = service(pool, FakeAnswerer(DONE, delay=60))
     await conversations.start()
-    conversation = await conversations.create(owner, "", ())
+    conversation = await directory(pool).create(owner, "", ())
     stream = conversations.send(owner, conversation.id, "q")
     await anext(stream)
     waiting = asyncio.ensure_future(anext(stream))
@@ -197,7 +207,7 @@ async def test_stopping_the_service_waits_for_endings_in_the_making(pool: Pool, 
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await conversations.stop()
-    assert (await conversations.messages(owner, conversation.id, 10))[1].status == "stopped"
+    assert (await directory(pool).messages(owner, conversation.id, 10))[1].status == "stopped"
 
 
 async def test_scopes_resolve_names_and_ids_of_the_tenant(pool: Pool, owner: Owner) -> None:

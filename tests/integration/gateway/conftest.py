@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from structlog.testing import capture_logs
 
 from voicehelper.config import HttpSettings
-from voicehelper.conversations import ConversationService
+from voicehelper.conversations import AnswerService, ConversationDirectory
 from voicehelper.gateway import Probe, Services, create_app
 from voicehelper.identity import IdentityService, Passwords, SigningKey, TokenIssuer, TokenVerifier, User
 from voicehelper.ids import new_id
@@ -31,6 +31,7 @@ from voicehelper.stores.postgres.index_queue import PostgresObjectTrash
 from voicehelper.stores.postgres.knowledge import PostgresKnowledge
 from voicehelper.stores.postgres.pool import Pool
 from voicehelper.stores.postgres.scopes import PostgresScopes
+from voicehelper.stores.postgres.turns import PostgresTurns
 
 PASSWORD = "correct horse 电池"
 KEY = SigningKey(rsa.generate_private_key(65537, 2048), "test-key")
@@ -195,8 +196,14 @@ async def harness(pool: Pool) -> AsyncIterator[Harness]:
         verifier=TokenVerifier(KEY, clock),
         knowledge=KnowledgeService(PostgresKnowledge(pool), PostgresObjectTrash(pool), objects, HTTP.max_upload_bytes),
         scopes=scopes,
-        conversations=ConversationService(
-            PostgresConversations(pool), answerer, scopes, clock, answer_timeout_s=HTTP.answer_timeout_s
+        conversations=ConversationDirectory(PostgresConversations(pool), scopes),
+        answers=AnswerService(
+            PostgresConversations(pool),
+            PostgresTurns(pool),
+            answerer,
+            scopes,
+            clock,
+            answer_timeout_s=HTTP.answer_timeout_s,
         ),
         retriever=retriever,
         probes=(probe("postgres", True), probe("chat", True), probe("redis", False)),

@@ -143,7 +143,7 @@ async def test_a_crash_in_the_stream_tells_nothing(harness: Any) -> None:
 
 
 async def test_an_answer_that_takes_too_long(harness: Any) -> None:
-    harness.services.conversations._answer_timeout_s = 0.05
+    harness.services.answers._answer_timeout_s = 0.05
     harness.answerer.events, harness.answerer.delay = EVENTS, 10
     conversation = await harness.conversation()
     response = await ask(harness, conversation)

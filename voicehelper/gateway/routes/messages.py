@@ -58,7 +58,7 @@ async def ask(conversation_id: UUID, body: MessageCreate, request: Request, aske
 
 
 def _turn(services: Services, asker: Owner, conversation_id: UUID, body: MessageCreate) -> AsyncGenerator[TurnEvent]:
-    return services.conversations.send(asker, conversation_id, body.content, body.knowledge_bases)
+    return services.answers.send(asker, conversation_id, body.content, body.knowledge_bases)
 
 
 async def _whole(first: Any, pump: Pump[TurnEvent]) -> TurnView:

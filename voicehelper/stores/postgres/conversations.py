@@ -1,57 +1,28 @@
 """Conversations and messages in PostgreSQL."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-from pydantic import TypeAdapter
 
-from voicehelper.conversations.model import Conversation, Ending, Message, Owner, Place, Turn, title_of
-from voicehelper.errors import ConversationBusy, NotFound, Unavailable
+from voicehelper.conversations.model import Conversation, Message, Owner, Place
+from voicehelper.errors import NotFound
 from voicehelper.ids import new_id
-from voicehelper.rag.events import Citation, PastTurn
 from voicehelper.stores.postgres.guard import connection as connected
-from voicehelper.stores.postgres.guard import transaction
+from voicehelper.stores.postgres.message_rows import MESSAGE, message_of
 from voicehelper.stores.postgres.pool import Connection, Pool
 
-_CITATIONS = TypeAdapter(tuple[Citation, ...])
 _CONVERSATION = "id, title, kb_ids, created_at, updated_at"
 _MINE = "id = $1 AND tenant_id = $2 AND user_id = $3"
 _GET = f"SELECT {_CONVERSATION} FROM conversations WHERE {_MINE}"  # noqa: S608 - constants
-_LOCK = _GET + " FOR UPDATE"
 _PAGE = f"""
 SELECT {_CONVERSATION} FROM conversations
 WHERE tenant_id = $1 AND user_id = $2 AND ($3::timestamptz IS NULL OR (updated_at, id) < ($3, $4::uuid))
 ORDER BY updated_at DESC, id DESC LIMIT $5"""  # noqa: S608
-_MESSAGE = "id, conversation_id, seq, role, status, content, citations, metadata, created_at, completed_at"
 _MESSAGES = f"""
-SELECT {_MESSAGE} FROM messages WHERE conversation_id = $1 AND tenant_id = $2 AND seq > $3 ORDER BY seq LIMIT $4
+SELECT {MESSAGE} FROM messages WHERE conversation_id = $1 AND tenant_id = $2 AND seq > $3 ORDER BY seq LIMIT $4
 """  # noqa: S608
-_LOST = """status = 'failed', completed_at = now(), deadline = NULL,
-    metadata = metadata || jsonb_build_object('outcome', 'failed', 'error', jsonb_build_object('code', $1::int))"""
-_EXPIRE = f"UPDATE messages SET {_LOST} WHERE status = 'streaming' AND deadline <= now()"  # noqa: S608
-_INSERT = f"""
-INSERT INTO messages (id, tenant_id, conversation_id, seq, role, status, content, deadline, completed_at)
-VALUES ($1, $2, $3, $4, 'user', 'completed', $5, NULL, now()),
-       ($6, $2, $3, $4 + 1, 'assistant', 'streaming', '', now() + make_interval(secs => $7), NULL)
-RETURNING {_MESSAGE}"""  # noqa: S608
-_TOUCH = """
-UPDATE conversations SET updated_at = now(), version = version + 1, title = CASE title WHEN '' THEN $2 ELSE title END
-WHERE id = $1"""
-_HISTORY = """
-SELECT q.content AS question, a.content AS answer
-FROM messages q JOIN messages a ON a.conversation_id = q.conversation_id AND a.seq = q.seq + 1
-WHERE q.conversation_id = $1 AND q.role = 'user' AND a.role = 'assistant' AND a.status = 'completed'
-ORDER BY q.seq DESC LIMIT $2"""
-_RENEW = """
-UPDATE messages m SET deadline = now() + make_interval(secs => $3), content = d.content
-FROM unnest($1::uuid[], $2::text[]) AS d (id, content) WHERE m.id = d.id AND m.status = 'streaming'"""
-_FINISH = f"""
-UPDATE messages SET status = $2, content = $3, citations = $4, metadata = $5, completed_at = now(), deadline = NULL
-WHERE id = $1 AND role = 'assistant' AND status <> 'completed' RETURNING {_MESSAGE}"""  # noqa: S608
-_COMPLETED = f"SELECT {_MESSAGE} FROM messages WHERE id = $1 AND status = 'completed'"  # noqa: S608
 
 
 class PostgresConversations:
@@ -62,7 +33,7 @@ class PostgresConversations:
 
     async def create(self, owner: Owner, title: str, kb_ids: Sequence[UUID]) -> Conversation:
         """A new conversation."""
-        async with connected(self._pool) as connection:
+        async with connected(self._pool, owner.tenant_id) as connection:
             row = await connection.fetchrow(
                 "INSERT INTO conversations (id, tenant_id, user_id, title, kb_ids) VALUES ($1, $2, $3, $4, $5)"
                 " RETURNING id, title, kb_ids, created_at, updated_at",
@@ -76,19 +47,19 @@ class PostgresConversations:
 
     async def get(self, owner: Owner, conversation_id: UUID) -> Conversation:
         """The conversation."""
-        async with connected(self._pool) as connection:
+        async with connected(self._pool, owner.tenant_id) as connection:
             return await _fetch(connection, _GET, owner, conversation_id)
 
     async def page(self, owner: Owner, limit: int, after: Place | None) -> list[Conversation]:
         """Conversations, last changed first."""
         place = (after.updated_at, after.id) if after else (None, None)
-        async with connected(self._pool) as connection:
+        async with connected(self._pool, owner.tenant_id) as connection:
             rows = await connection.fetch(_PAGE, owner.tenant_id, owner.user_id, *place, limit)
         return [_conversation(row) for row in rows]
 
     async def delete(self, owner: Owner, conversation_id: UUID) -> None:
         """Delete with messages."""
-        async with connected(self._pool) as connection:
+        async with connected(self._pool, owner.tenant_id) as connection:
             found = await connection.fetchval(
                 f"DELETE FROM conversations WHERE {_MINE} RETURNING 1",  # noqa: S608
                 conversation_id,
@@ -100,57 +71,10 @@ class PostgresConversations:
 
     async def messages(self, owner: Owner, conversation_id: UUID, limit: int, after_seq: int) -> list[Message]:
         """Messages in order."""
-        async with connected(self._pool) as connection:
+        async with connected(self._pool, owner.tenant_id) as connection:
             await _fetch(connection, _GET, owner, conversation_id)
             rows = await connection.fetch(_MESSAGES, conversation_id, owner.tenant_id, after_seq, limit)
-        return [_message(row) for row in rows]
-
-    async def begin_turn(
-        self, owner: Owner, conversation_id: UUID, content: str, lease_s: float, history_turns: int
-    ) -> Turn:
-        """Store question and empty answer under the conversation's row lock."""
-        async with transaction(self._pool) as connection:
-            await _fetch(connection, _LOCK, owner, conversation_id)
-            await connection.execute(_EXPIRE + " AND conversation_id = $2", Unavailable.code, conversation_id)
-            last = await connection.fetchrow(
-                "SELECT seq, status FROM messages WHERE conversation_id = $1 ORDER BY seq DESC LIMIT 1", conversation_id
-            )
-            if last and last["status"] == "streaming":
-                raise ConversationBusy
-            history = await connection.fetch(_HISTORY, conversation_id, history_turns)
-            seq = last["seq"] + 1 if last else 1
-            rows = await connection.fetch(
-                _INSERT, new_id(), owner.tenant_id, conversation_id, seq, content, new_id(), lease_s
-            )
-            await connection.execute(_TOUCH, conversation_id, title_of(content))
-        return Turn(
-            _message(rows[0]),
-            _message(rows[1]),
-            tuple(PastTurn(row["question"], row["answer"]) for row in reversed(history)),
-        )
-
-    async def renew(self, drafts: Sequence[tuple[UUID, str]], lease_s: float) -> None:
-        """Extend leases, keep texts."""
-        async with connected(self._pool) as connection:
-            await connection.execute(_RENEW, [d[0] for d in drafts], [d[1] for d in drafts], lease_s)
-
-    async def finish(self, message_id: UUID, ending: Ending) -> Message | None:
-        """Store the end of an answer (also over a lease that expired meanwhile: the answer is here after all)."""
-        citations = [asdict(citation) for citation in ending.citations]
-        async with connected(self._pool) as connection:
-            row = await connection.fetchrow(
-                _FINISH, message_id, ending.status, ending.content, citations, ending.metadata
-            )
-            if row is None and ending.status == "completed":
-                # An earlier attempt was committed, and the connection lost before the server could say so.
-                row = await connection.fetchrow(_COMPLETED, message_id)
-        return _message(row) if row else None
-
-    async def expire(self) -> int:
-        """Fail answers of dead replicas."""
-        async with connected(self._pool) as connection:
-            tag = await connection.execute(_EXPIRE, Unavailable.code)
-        return int(tag.rsplit(" ", 1)[-1])
+        return [message_of(row) for row in rows]
 
 
 async def _fetch(connection: Connection, query: str, owner: Owner, conversation_id: UUID) -> Conversation:
@@ -164,8 +88,3 @@ def _conversation(row: asyncpg.Record | None) -> Conversation:
     assert row is not None
     values: dict[str, Any] = dict(row)
     return Conversation(**{**values, "kb_ids": tuple(values["kb_ids"])})
-
-
-def _message(row: asyncpg.Record) -> Message:
-    values: dict[str, Any] = dict(row)
-    return Message(**{**values, "citations": _CITATIONS.validate_python(values["citations"])})

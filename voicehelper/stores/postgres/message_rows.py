@@ -1,0 +1,20 @@
+"""Rows of `messages` as `Message`."""
+
+from typing import Any
+
+import asyncpg
+from pydantic import TypeAdapter
+
+from voicehelper.conversations.model import Message
+from voicehelper.rag.events import Citation
+
+MESSAGE = "id, conversation_id, seq, role, status, content, citations, metadata, created_at, completed_at"
+"""Columns that `message_of` needs."""
+
+_CITATIONS = TypeAdapter(tuple[Citation, ...])
+
+
+def message_of(row: asyncpg.Record) -> Message:
+    """The message in a row of the columns `MESSAGE`."""
+    values: dict[str, Any] = dict(row)
+    return Message(**{**values, "citations": _CITATIONS.validate_python(values["citations"])})

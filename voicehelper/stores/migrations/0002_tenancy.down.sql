@@ -1,9 +1,11 @@
-DROP TABLE dead_letters, feedback, idempotency_keys, audit_logs, identity_changes, login_failures, api_keys,
+DROP TABLE processed_events, dead_letters, feedback, idempotency_keys, audit_logs, identity_changes, login_failures, api_keys,
     signing_keys, refresh_tokens, sessions, roles;
 DROP FUNCTION audit_logs_are_final();
 DROP FUNCTION identity_changes_ordered();
 DROP SEQUENCE identity_changes_seq;
-ALTER TABLE outbox DROP COLUMN version, DROP COLUMN key;
+DROP INDEX outbox_published;
+ALTER TABLE outbox DROP COLUMN version, DROP COLUMN key, DROP COLUMN seq; -- and outbox_unpublished
+CREATE INDEX outbox_unpublished ON outbox (created_at) WHERE published_at IS NULL;
 ALTER TABLE messages DROP COLUMN attachments, DROP COLUMN run_id, DROP COLUMN attempt, DROP COLUMN progress_deadline,
     DROP COLUMN stop_requested, DROP COLUMN trail, DROP COLUMN alternatives;
 ALTER TABLE conversations DROP COLUMN archived_at, DROP COLUMN summary, DROP COLUMN summary_seq;

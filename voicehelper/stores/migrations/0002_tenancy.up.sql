@@ -181,7 +181,11 @@ CREATE TABLE feedback (
 
 ALTER TABLE outbox
     ADD COLUMN version integer NOT NULL DEFAULT 1,
-    ADD COLUMN key text NOT NULL DEFAULT '';                   -- events of one key stay in order
+    ADD COLUMN key text NOT NULL DEFAULT '',                   -- events of one key stay in order
+    ADD COLUMN seq bigint GENERATED ALWAYS AS IDENTITY;        -- of insertion: the order of publishing
+DROP INDEX outbox_unpublished;
+CREATE INDEX outbox_unpublished ON outbox (seq) WHERE published_at IS NULL;
+CREATE INDEX outbox_published ON outbox (published_at);
 
 -- Events a consumer group could not handle, after all its attempts.
 CREATE TABLE dead_letters (
@@ -197,7 +201,19 @@ CREATE TABLE dead_letters (
     attempts integer NOT NULL,
     error text NOT NULL,
     failed_at timestamptz NOT NULL DEFAULT now(),
-    replayed_at timestamptz,
+    replay_requested_at timestamptz,
+    replayed_at timestamptz,                                   -- handled after all
     UNIQUE (consumer, event_id)
 );
-CREATE INDEX dead_letters_open ON dead_letters (tenant_id, id) WHERE replayed_at IS NULL;
+CREATE INDEX dead_letters_tenant ON dead_letters (tenant_id, id DESC);
+CREATE INDEX dead_letters_to_replay ON dead_letters (consumer, id) WHERE replay_requested_at IS NOT NULL;
+
+-- What a consumer group has handled, written in the transaction that handles it: a repeated delivery changes nothing.
+CREATE TABLE processed_events (
+    consumer text NOT NULL,
+    event_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (consumer, event_id)
+);
+CREATE INDEX processed_events_old ON processed_events (at);

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from voicehelper.documents.model import FailureReason
 from voicehelper.errors import VoiceHelperError
+from voicehelper.events.catalogue import DocumentFailed
 from voicehelper.ids import new_id
 from voicehelper.knowledge.model import Claim, EmbeddedDocument
 from voicehelper.ports.embedder import EmbedderInfo
@@ -232,11 +233,7 @@ async def _mark_failed(conn: Connection, version_ids: Sequence[UUID], reason: st
         reason,
         error,
     )
-    ids = ("document_id", "version_id", "kb_id")
-    failed = [
-        ("document.failed", row["tenant_id"], {key: row[key] for key in ids} | {"reason": reason}) for row in rows
-    ]
-    await add_events(conn, failed)
+    await add_events(conn, [(row.pop("tenant_id"), DocumentFailed(reason=reason, **row)) for row in map(dict, rows)])
 
 
 def _records(claim: Claim, content: EmbeddedDocument) -> list[tuple[Any, ...]]:

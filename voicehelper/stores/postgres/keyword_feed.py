@@ -7,11 +7,9 @@ such as building an index, would hold up all documents.)
 """
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-import asyncpg
-
+from voicehelper.events.catalogue import DocumentIndexed
 from voicehelper.knowledge.model import FollowerState, KeywordChange, KeywordChunk, LiveDocument
 from voicehelper.stores.postgres.guard import connection, transaction
 from voicehelper.stores.postgres.outbox import add_events
@@ -155,20 +153,10 @@ async def _finish(conn: Connection) -> int:
         )
         UPDATE document_versions v SET status = 'indexed', finished_at = now() FROM covered
         WHERE v.status = 'processing' AND v.keyword_seq <= covered.seq
-        RETURNING v.id, v.tenant_id, v.kb_id, v.document_id, v.chunk_count,
-                  extract(epoch FROM now() - v.created_at)::float8 AS elapsed_s
+        RETURNING v.id AS version_id, v.tenant_id, v.kb_id, v.document_id, v.chunk_count,
+                  greatest(0, extract(epoch FROM now() - v.created_at))::float8 AS elapsed_s
         """,
         ALIVE_S,
     )
-    await add_events(conn, [("document.indexed", row["tenant_id"], _indexed(row)) for row in rows])
+    await add_events(conn, [(row.pop("tenant_id"), DocumentIndexed(**row)) for row in map(dict, rows)])
     return len(rows)
-
-
-def _indexed(row: asyncpg.Record) -> dict[str, Any]:
-    return {
-        "document_id": row["document_id"],
-        "version_id": row["id"],
-        "kb_id": row["kb_id"],
-        "chunk_count": row["chunk_count"],
-        "elapsed_s": row["elapsed_s"],
-    }

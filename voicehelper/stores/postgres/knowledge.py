@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from voicehelper.errors import Conflict, NotFound, Unavailable
+from voicehelper.events.catalogue import DocumentDeleted, DocumentUploaded, KnowledgeBaseCreated, KnowledgeBaseDeleted
 from voicehelper.ids import new_id
 from voicehelper.knowledge.model import Added, Document, KnowledgeBase, NewVersion, Page
 from voicehelper.stores.postgres.guard import connection, transaction
@@ -59,7 +60,7 @@ class PostgresKnowledge:
                 )
             except asyncpg.UniqueViolationError as error:
                 raise Conflict("A knowledge base of this name exists", {"name": name}) from error
-            await add_event(conn, "knowledge_base.created", tenant_id, {"kb_id": str(kb_id)})
+            await add_event(conn, tenant_id, KnowledgeBaseCreated(kb_id=kb_id))
         return await self.get_base(tenant_id, kb_id)
 
     async def get_base(self, tenant_id: UUID, kb_id: UUID) -> KnowledgeBase:
@@ -91,7 +92,7 @@ class PostgresKnowledge:
             rows = await conn.fetch("SELECT id FROM documents WHERE kb_id = $1 ORDER BY id FOR UPDATE", kb_id)
             keys = await _delete_documents(conn, tenant_id, kb_id, [row["id"] for row in rows])
             await conn.execute("DELETE FROM knowledge_bases WHERE id = $1", kb_id)
-            await add_event(conn, "knowledge_base.deleted", tenant_id, {"kb_id": str(kb_id)})
+            await add_event(conn, tenant_id, KnowledgeBaseDeleted(kb_id=kb_id))
         return keys
 
     async def add_version(self, new: NewVersion, owner: str = "", lease_s: float = 0) -> Added:
@@ -107,8 +108,8 @@ class PostgresKnowledge:
             await _supersede(conn, document_id, {same or new.version_id, live})
             if same is None:
                 await _insert_version(conn, new, document_id, owner, lease_s)
-                payload = {"document_id": document_id, "version_id": new.version_id, "kb_id": new.kb_id}
-                await add_event(conn, "document.uploaded", new.tenant_id, payload)
+                uploaded = DocumentUploaded(document_id=document_id, version_id=new.version_id, kb_id=new.kb_id)
+                await add_event(conn, new.tenant_id, uploaded)
                 await notify(conn, INDEX)
             row = await conn.fetchrow(_DOCUMENT + "AND d.id = $2", new.tenant_id, document_id)
         return Added(_document(_found(row, "No such document")), created=same is None)
@@ -215,8 +216,7 @@ async def _delete_documents(conn: Connection, tenant_id: UUID, kb_id: UUID, docu
         document_ids,
     )
     await conn.execute("DELETE FROM documents WHERE id = ANY($1::uuid[])", document_ids)
-    deleted = [("document.deleted", tenant_id, {"document_id": id_, "kb_id": kb_id}) for id_ in document_ids]
-    await add_events(conn, deleted)
+    await add_events(conn, [(tenant_id, DocumentDeleted(document_id=id_, kb_id=kb_id)) for id_ in document_ids])
     await record_changes(conn, tenant_id, kb_id, document_ids)
     return [row["object_key"] for row in rows]
 

@@ -1,10 +1,9 @@
 """Events written in the transaction that caused them, relayed to the bus afterwards, at least once."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 from uuid import UUID
 
-from voicehelper.ids import new_id
+from voicehelper.events.fact import Fact, new_event
 from voicehelper.ports.events import Event
 from voicehelper.stores.postgres.guard import connection, transaction
 from voicehelper.stores.postgres.pool import Connection, Pool
@@ -13,17 +12,22 @@ from voicehelper.stores.postgres.wakeups import OUTBOX, Wakeups, notify
 _RELAY_LOCK = 0x6F7574626F78  # "outbox"
 
 
-async def add_event(conn: Connection, type_: str, tenant_id: UUID, payload: dict[str, Any]) -> None:
-    """Put an event into the outbox, within the caller's transaction."""
-    await add_events(conn, [(type_, tenant_id, payload)])
+async def add_event(conn: Connection, tenant_id: UUID, fact: Fact) -> None:
+    """Put `fact` (see `events.catalogue`) into the outbox, within the caller's transaction.
+
+    Two events of one key come out in the order of their transactions if both held a common row lock when they were
+    added: lock what changes first, add the event then.
+    """
+    await add_events(conn, [(tenant_id, fact)])
 
 
-async def add_events(conn: Connection, events: Sequence[tuple[str, UUID, dict[str, Any]]]) -> None:
-    """Put events (type, tenant, payload) into the outbox, within the caller's transaction."""
-    if events:
+async def add_events(conn: Connection, facts: Sequence[tuple[UUID, Fact]]) -> None:
+    """Put facts (each with its tenant) into the outbox, likewise."""
+    if facts:
+        events = [new_event(tenant_id, fact) for tenant_id, fact in facts]
         await conn.executemany(
-            "INSERT INTO outbox (id, type, tenant_id, payload) VALUES ($1, $2, $3, $4)",
-            [(new_id(), *event) for event in events],
+            "INSERT INTO outbox (id, type, version, tenant_id, key, payload) VALUES ($1, $2, $3, $4, $5, $6)",
+            [(event.id, event.type, event.version, event.tenant_id, event.key, event.payload) for event in events],
         )
         await notify(conn, OUTBOX)
 
@@ -41,15 +45,15 @@ class PostgresOutbox:
             if not await conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", _RELAY_LOCK):
                 return 0
             rows = await conn.fetch(
-                "SELECT id, type, tenant_id, payload FROM outbox WHERE published_at IS NULL"
-                " ORDER BY created_at, id LIMIT $1",
+                "SELECT id, type, tenant_id, payload, version, key,"
+                " extract(epoch FROM created_at)::float8 AS occurred_at FROM outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1",
                 limit,
             )
             sent: list[UUID] = []
             failure: Exception | None = None
             for row in rows:
                 try:
-                    await publish(Event(row["id"], row["type"], row["tenant_id"], row["payload"]))
+                    await publish(Event(**row))
                 except Exception as error:  # noqa: BLE001 - raised below, after marking what went out
                     failure = error
                     break

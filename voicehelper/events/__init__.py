@@ -1,0 +1,1 @@
+"""What happened, told to whoever listens: the catalogue of events, the relay from the outbox, consumers."""

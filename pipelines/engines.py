@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from voicehelper.config import Settings
-from voicehelper.knowledge.retrying import until_available
 from voicehelper.ports.clock import SystemClock
+from voicehelper.retrying import until_available
 from voicehelper.stores.objects import build_objects
 from voicehelper.stores.postgres.index_queue import PostgresIndexQueue, PostgresObjectTrash
 from voicehelper.stores.postgres.keyword_feed import PostgresKeywordFeed

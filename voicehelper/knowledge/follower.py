@@ -12,8 +12,8 @@ from uuid import UUID
 from voicehelper.errors import Unavailable
 from voicehelper.knowledge.model import FollowerState, KeywordChange, LiveDocument
 from voicehelper.knowledge.ports import KeywordFeed, KeywordWriter
-from voicehelper.knowledge.retrying import backoff
 from voicehelper.ports.clock import Clock, SystemClock
+from voicehelper.retrying import backoff
 from voicehelper.telemetry import get_logger, metrics, stage
 
 log = get_logger(__name__)

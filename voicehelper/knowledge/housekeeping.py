@@ -2,10 +2,10 @@
 
 from voicehelper.errors import VoiceHelperError
 from voicehelper.knowledge.ports import IndexQueue, ObjectTrash, Outbox
-from voicehelper.knowledge.retrying import backoff, is_transient
 from voicehelper.ports.clock import Clock, SystemClock
 from voicehelper.ports.events import EventBus
 from voicehelper.ports.objects import ObjectStore
+from voicehelper.retrying import backoff, is_transient
 from voicehelper.telemetry import get_logger, metrics
 
 log = get_logger(__name__)

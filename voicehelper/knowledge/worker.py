@@ -20,10 +20,10 @@ from voicehelper.errors import NotFound, UnprocessableDocument, VoiceHelperError
 from voicehelper.ids import new_id
 from voicehelper.knowledge.model import Claim, EmbeddedDocument, ReadDocument
 from voicehelper.knowledge.ports import DocumentReader, IndexQueue
-from voicehelper.knowledge.retrying import is_transient, until_available
 from voicehelper.ports.clock import Clock, SystemClock
 from voicehelper.ports.embedder import Embedder, EmbedderInfo, Vectors
 from voicehelper.ports.objects import ObjectStore
+from voicehelper.retrying import is_transient, until_available
 from voicehelper.telemetry import get_logger, metrics, stage
 
 log = get_logger(__name__)

@@ -3,8 +3,8 @@ import pytest
 from voicehelper.errors import InvalidInput, ModelUnavailable, NotFound, Overloaded, Unavailable
 from voicehelper.knowledge.follower import needs_rebuild
 from voicehelper.knowledge.model import FollowerState
-from voicehelper.knowledge.retrying import LONGEST_WAIT_S, backoff, is_transient, until_available
 from voicehelper.ports.clock import FakeClock
+from voicehelper.retrying import LONGEST_WAIT_S, backoff, is_transient, until_available
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,11 @@ REQUESTS = Counter("voicehelper_requests", "HTTP requests answered", ["route", "
 REQUEST_SECONDS = Histogram("voicehelper_request_seconds", "Request to last byte", ["route"], buckets=_SECONDS)
 REQUESTS_IN_FLIGHT = Gauge("voicehelper_requests_in_flight", "Requests being served", multiprocess_mode="livesum")
 STAGE_SECONDS = Histogram("voicehelper_stage_seconds", "Time of one stage of work", ["stage"], buckets=_SECONDS)
+LOGINS = Counter("voicehelper_logins", "Logins by outcome: accepted, refused, locked", ["outcome"])
 ANSWERS = Counter("voicehelper_answers", "Answers by outcome", ["outcome"])
 CONTEXT_LOADS = Counter("voicehelper_context_loads", "Context windows by where they came from", ["outcome"])
+FALLBACKS = Counter("voicehelper_fallbacks", "Served without an engine that was away", ["what"])
+RATE_LIMITED = Counter("voicehelper_rate_limited", "Requests refused by a rate limit", ["limit"])
 DEGRADED = Counter("voicehelper_degraded", "Stages skipped or replaced", ["stage"])
 CHAT_TOKENS = Counter("voicehelper_chat_tokens", "Tokens through chat models", ["model", "kind"])
 CHAT_TOKENS_PER_SECOND = Histogram(

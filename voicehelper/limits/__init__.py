@@ -1,0 +1,18 @@
+"""How much anybody may ask for: sliding windows, counted in Redis by all replicas together or, without it, by each."""
+
+from voicehelper.limits.fallback import FallbackLimiter
+from voicehelper.limits.local import LocalLimiter
+from voicehelper.limits.model import BUCKETS, UNLIMITED, Limit, RateLimiter, Unlimited, Verdict
+from voicehelper.limits.names import AddressNames
+
+__all__ = [
+    "BUCKETS",
+    "UNLIMITED",
+    "AddressNames",
+    "FallbackLimiter",
+    "Limit",
+    "LocalLimiter",
+    "RateLimiter",
+    "Unlimited",
+    "Verdict",
+]

@@ -2,8 +2,11 @@
 
 from voicehelper.conversations.directory import ConversationDirectory
 from voicehelper.conversations.model import (
+    Attachment,
+    Change,
     Conversation,
     ConversationRepository,
+    Filter,
     KnowledgeScopes,
     Message,
     Owner,
@@ -18,9 +21,12 @@ from voicehelper.conversations.service import AnswerService
 
 __all__ = [
     "AnswerService",
+    "Attachment",
+    "Change",
     "Conversation",
     "ConversationDirectory",
     "ConversationRepository",
+    "Filter",
     "KnowledgeScopes",
     "Message",
     "Owner",

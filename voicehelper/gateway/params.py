@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -113,6 +113,10 @@ Wired = Annotated[Services, Depends(_services)]
 Caller = Annotated[Principal, Depends(_principal)]
 Asker = Annotated[Owner, Depends(_owner)]
 Limit = Annotated[int, Query(ge=1, le=200)]
+Search = Annotated[
+    str,
+    Query(max_length=100, pattern=r"^[^\x00]*$", description="Text to find in titles and messages, whatever the case"),
+]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
 
 
@@ -127,9 +131,9 @@ def decode_place(cursor: str | None) -> Place | None:
         return None
     try:
         moment, _, identifier = base64.urlsafe_b64decode(cursor).decode("ascii").partition("|")
-        place = Place(datetime.fromisoformat(moment), UUID(identifier))
-    except (ValueError, binascii.Error) as error:
+        at = datetime.fromisoformat(moment)
+        if at.tzinfo is None:
+            raise ValueError(moment)
+        return Place(at.astimezone(UTC), UUID(identifier))
+    except (ValueError, OverflowError, binascii.Error) as error:
         raise InvalidInput("Not a cursor of ours") from error
-    if place.updated_at.tzinfo is None:
-        raise InvalidInput("Not a cursor of ours")
-    return place

@@ -6,9 +6,12 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from voicehelper.wire.common import Body, ErrorBody, Line, Question, View, storable
+from voicehelper.wire.common import Body, ErrorBody, Line, Paragraph, Question, View, storable
 
 Bases = Annotated[list[Line], Field(max_length=50)]
+Version = Annotated[int, Field(ge=1, le=2**31 - 1, description="The version last seen; 409 when there is a newer one")]
+MediaType = Annotated[str, StringConstraints(max_length=100, pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$")]
+Url = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[!-~]+$")]
 
 
 class ConversationCreate(Body):
@@ -20,14 +23,24 @@ class ConversationCreate(Body):
     )
 
 
+class ConversationChange(Body):
+    """What is to become of a conversation; what is left out or null stays as it is."""
+
+    version: Version
+    title: Line | None = None
+    archived: bool | None = None
+
+
 class ConversationView(View):
-    """A conversation of the caller."""
+    """A conversation."""
 
     id: UUID
     title: str
     knowledge_bases: list[UUID]
+    archived: bool = Field(description="Out of the way: listed only when asked for; can still be asked in")
+    version: int = Field(description="Counts changes of `title` and `archived`; a change names the one it saw")
     created_at: datetime
-    updated_at: datetime
+    updated_at: datetime = Field(description="When it was last asked in")
 
 
 class CitationView(View):
@@ -45,6 +58,24 @@ class CitationView(View):
     score: float
 
 
+class AttachmentBody(Body):
+    """What comes with a question: a description. The file itself stays where the asker has it."""
+
+    name: Line
+    content_type: MediaType
+    size_bytes: Annotated[int, Field(ge=0, le=2**53)]
+    url: Url | None = None
+
+
+class AttachmentView(View):
+    """As it was sent."""
+
+    name: str
+    content_type: str
+    size_bytes: int
+    url: str | None = None
+
+
 class MessageView(View):
     """A message. `metadata` of an answer: `outcome`, `model`, `usage`, `degraded`, `timings_ms`, or `error`."""
 
@@ -58,6 +89,32 @@ class MessageView(View):
     metadata: dict[str, Any] = Field(default_factory=dict)
     created_at: datetime
     completed_at: datetime | None = None
+    attachments: list[AttachmentView] = Field(default_factory=list, description="Of a question")
+    rating: Literal["up", "down"] | None = Field(None, description="The owner's feedback, in lists of messages")
+
+
+class ConversationExport(View):
+    """A whole conversation."""
+
+    conversation: ConversationView
+    messages: list[MessageView]
+
+
+class FeedbackBody(Body):
+    """Whether an answer helped, and why (not)."""
+
+    rating: Literal["up", "down"]
+    comment: Paragraph = ""
+
+
+class FeedbackView(View):
+    """The caller's judgement of an answer."""
+
+    message_id: UUID
+    rating: Literal["up", "down"]
+    comment: str
+    created_at: datetime
+    updated_at: datetime
 
 
 class MessageCreate(Body):
@@ -65,6 +122,9 @@ class MessageCreate(Body):
 
     content: Question
     knowledge_bases: Bases | None = None
+    attachments: Annotated[list[AttachmentBody], Field(max_length=10)] = Field(
+        default_factory=list, description="Stored with the question; the answerer does not read them"
+    )
     stream: bool = Field(False, description="Server-sent events, as with `Accept: text/event-stream`")
 
 

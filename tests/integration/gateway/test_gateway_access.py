@@ -1,6 +1,7 @@
 """Who may call what: every route without a token, with a bad one, and with another tenant's ids."""
 
 import re
+from collections import defaultdict
 from typing import Any
 from uuid import uuid4
 
@@ -60,20 +61,27 @@ async def test_a_token_of_another_key_or_algorithm_is_refused(harness: Any) -> N
         assert response.status_code == 401
 
 
+def body_for(method: str, path: str) -> dict[str, Any]:
+    """A body that the route would accept."""
+    if path.endswith("/feedback"):
+        return {"rating": "up"}
+    return {"version": 1} if method == "PATCH" else {"content": "hi"}
+
+
 async def test_no_route_shows_another_tenants_things(harness: Any) -> None:
     kb = await harness.base()
     upload = await harness.http.post(f"/api/v1/knowledge/bases/{kb}/documents", files={"file": ("a.md", b"# A\n\nb")})
     assert upload.status_code == 202, upload.text
-    ids = {"kb_id": kb, "document_id": upload.json()["id"], "conversation_id": await harness.conversation()}
+    ids = defaultdict(uuid4, kb_id=kb, document_id=upload.json()["id"], conversation_id=await harness.conversation())
     stranger = harness.client(await harness.user("rival", "rival@example.com"))
     tried = 0
     for method, path in routes(harness):
         if "{" not in path:
             continue
         body: dict[str, Any] = {}
-        if method == "POST":
-            body = {"files": {"file": ("a.md", b"x")}} if "documents" in path else {"json": {"content": "hi"}}
-        response = await stranger.request(method, path.format(**ids), **body)
+        if method in {"POST", "PUT", "PATCH"}:
+            body = {"files": {"file": ("a.md", b"x")}} if "documents" in path else {"json": body_for(method, path)}
+        response = await stranger.request(method, path.format_map(ids), **body)
         assert response.status_code == 404, (method, path, response.text)
         tried += 1
     assert tried >= 11

@@ -5,16 +5,18 @@ from typing import Any
 import asyncpg
 from pydantic import TypeAdapter
 
-from voicehelper.conversations.model import Message
+from voicehelper.conversations.model import Attachment, Message
 from voicehelper.rag.events import Citation
 
-MESSAGE = "id, conversation_id, seq, role, status, content, citations, metadata, created_at, completed_at"
+MESSAGE = "id, conversation_id, seq, role, status, content, citations, metadata, attachments, created_at, completed_at"
 """Columns that `message_of` needs."""
 
 _CITATIONS = TypeAdapter(tuple[Citation, ...])
 
 
 def message_of(row: asyncpg.Record) -> Message:
-    """The message in a row of the columns `MESSAGE`."""
+    """The message in a row of the columns `MESSAGE`, and `rating` where it is there."""
     values: dict[str, Any] = dict(row)
-    return Message(**{**values, "citations": _CITATIONS.validate_python(values["citations"])})
+    values["citations"] = _CITATIONS.validate_python(values["citations"])
+    values["attachments"] = tuple(Attachment(**attachment) for attachment in values["attachments"])
+    return Message(**values)

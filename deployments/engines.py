@@ -13,6 +13,7 @@ from voicehelper.ports.events import EventBus
 from voicehelper.ports.objects import ObjectStore
 from voicehelper.stores.keyword_files import index_name, keyword_folder
 from voicehelper.stores.objects import build_objects
+from voicehelper.stores.postgres import guard
 from voicehelper.stores.postgres.keyword_feed import PostgresKeywordFeed
 from voicehelper.stores.postgres.migrate import migrate
 from voicehelper.stores.postgres.pool import Pool, create_pool
@@ -117,7 +118,7 @@ class PatientOpener:
 
 async def ping(pool: Pool) -> str:
     """The server's version. Raises when it does not answer."""
-    async with pool.acquire() as connection:
+    async with guard.connection(pool, guard.SYSTEM) as connection:
         return str(await connection.fetchval("SHOW server_version"))
 
 

@@ -16,7 +16,7 @@ import asyncpg
 from voicehelper.context import current_context
 from voicehelper.errors import NotFound, Unavailable
 from voicehelper.stores.postgres.pool import Connection, Pool
-from voicehelper.stores.postgres.tenancy import OWNER, SYSTEM, Scope, acquire, switched
+from voicehelper.stores.postgres.tenancy import OWNER, SYSTEM, Scope, switched, wanting
 from voicehelper.telemetry import get_logger
 
 __all__ = ["OWNER", "SYSTEM", "Scope", "connection", "request_transaction", "transaction"]
@@ -34,9 +34,9 @@ _TRANSIENT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Open:
-    """The transaction of a request: on which pool, for whom, and in which task."""
+    """The transaction of a request: on which pool, in which scope at the moment, and in which task."""
 
     pool: Pool
     scope: Scope
@@ -57,21 +57,28 @@ async def connection(pool: Pool, scope: Scope = SYSTEM) -> AsyncIterator[Connect
             tenant was to be written. Either is a mistake of ours, and logged as an error.
     """
     _check(scope)
-    request = _joined(pool)
+    request = _joined(pool, scope)
     with _translated():
         if request is None:
-            async with acquire(pool, scope) as acquired:
+            acquired = await _acquire(pool, scope)
+            try:
                 yield acquired
-        else:
-            async with switched(request.connection, request.scope, scope) as joined:
-                yield joined
+            finally:
+                await pool.release(acquired)
+            return
+        present, request.scope = request.scope, scope
+        try:
+            async with switched(request.connection, present, scope):
+                yield request.connection
+        finally:
+            request.scope = present
 
 
 @asynccontextmanager
 async def transaction(pool: Pool, scope: Scope = SYSTEM) -> AsyncIterator[Connection]:
     """One connection within one transaction (a savepoint of the request's, where there is one); raises as
     `connection` does."""
-    if _joined(pool) is not None:
+    if _joined(pool, scope) is not None:
         async with connection(pool, scope) as joined:
             yield joined
         return
@@ -87,7 +94,7 @@ async def request_transaction(pool: Pool, tenant_id: UUID) -> AsyncIterator[Conn
     Raises as `connection` does.
     """
     async with transaction(pool, tenant_id) as conn:
-        if _joined(pool) is not None:
+        if _joined(pool, tenant_id) is not None:
             yield conn
             return
         token = _REQUEST.set(_Open(pool, tenant_id, conn, asyncio.current_task()))
@@ -97,10 +104,15 @@ async def request_transaction(pool: Pool, tenant_id: UUID) -> AsyncIterator[Conn
             _REQUEST.reset(token)
 
 
-def _joined(pool: Pool) -> _Open | None:
+async def _acquire(pool: Pool, scope: Scope) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+    with wanting(scope):
+        return await pool.acquire()
+
+
+def _joined(pool: Pool, scope: Scope) -> _Open | None:
     """The request's transaction, if this task is the one that opened it: its children would share the connection."""
     request = _REQUEST.get()
-    if request is None or request.pool is not pool or request.task is not asyncio.current_task():
+    if request is None or request.pool is not pool or request.task is not asyncio.current_task() or scope is OWNER:
         return None
     return request
 

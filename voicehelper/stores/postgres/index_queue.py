@@ -10,7 +10,7 @@ from voicehelper.events.catalogue import DocumentFailed
 from voicehelper.ids import new_id
 from voicehelper.knowledge.model import Claim, EmbeddedDocument
 from voicehelper.ports.embedder import EmbedderInfo
-from voicehelper.stores.postgres.guard import connection, transaction
+from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
 from voicehelper.stores.postgres.keyword_feed import record_changes
 from voicehelper.stores.postgres.outbox import add_events
 from voicehelper.stores.postgres.pool import Connection, Pool
@@ -40,22 +40,10 @@ WHERE d.id = v.document_id AND v.id = $3 AND v.keyword_seq IS NULL
 RETURNING v.id, v.document_id, v.tenant_id, v.kb_id, d.name, v.content_type, v.object_key, v.attempts
 """
 
-_COLUMNS = (
-    "id",
-    "tenant_id",
-    "kb_id",
-    "document_id",
-    "version_id",
-    "position",
-    "page",
-    "heading",
-    "char_start",
-    "char_end",
-    "tokens",
-    "text",
-    "embedding_model",
-    "embedding",
-)
+_INSERT = """
+INSERT INTO chunks (id, tenant_id, kb_id, document_id, version_id, position, page, heading, char_start, char_end,
+                    tokens, text, embedding_model, embedding)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"""
 
 
 class PostgresIndexQueue:
@@ -71,19 +59,19 @@ class PostgresIndexQueue:
 
     async def claim(self, owner: str, lease_s: float, max_attempts: int) -> Claim | None:
         """See `IndexQueue`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             row = await conn.fetchrow(_CLAIM, owner, lease_s, max_attempts)
         return None if row is None else Claim(*row.values())
 
     async def take(self, version_id: UUID, owner: str, lease_s: float) -> Claim | None:
         """See `IndexQueue`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             row = await conn.fetchrow(_TAKE, owner, lease_s, version_id)
         return None if row is None else Claim(*row.values())
 
     async def renew(self, owner: str, lease_s: float) -> set[UUID]:
         """See `IndexQueue`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             rows = await conn.fetch(
                 "UPDATE document_versions SET lease_until = now() + make_interval(secs => $2)"
                 " WHERE lease_owner = $1 AND status = 'processing' AND keyword_seq IS NULL RETURNING id",
@@ -94,7 +82,7 @@ class PostgresIndexQueue:
 
     async def release(self, owner: str) -> None:
         """See `IndexQueue`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             await conn.execute(
                 "UPDATE document_versions SET status = 'pending', lease_owner = NULL, lease_until = NULL,"
                 " attempts = greatest(attempts - 1, 0)"
@@ -105,14 +93,14 @@ class PostgresIndexQueue:
 
     async def store(self, owner: str, claim: Claim, content: EmbeddedDocument) -> bool:
         """See `IndexQueue`."""
-        async with transaction(self._pool) as conn:
+        async with transaction(self._pool, claim.tenant_id) as conn:
             document = await conn.fetchrow(
                 "SELECT live_version_id FROM documents WHERE id = $1 FOR UPDATE", claim.document_id
             )
             if document is None or not await _holds(conn, owner, claim):
                 return False
             await conn.execute("DELETE FROM chunks WHERE document_id = $1", claim.document_id)
-            await conn.copy_records_to_table("chunks", columns=_COLUMNS, records=_records(claim, content))
+            await conn.executemany(_INSERT, _records(claim, content))  # COPY knows no row-level security
             await _make_live(conn, claim, document["live_version_id"])
             seq = await record_changes(conn, claim.tenant_id, claim.kb_id, [claim.document_id])
             await conn.execute(
@@ -127,7 +115,7 @@ class PostgresIndexQueue:
 
     async def fail(self, owner: str, claim: Claim, reason: str, error: str) -> bool:
         """See `IndexQueue`."""
-        async with transaction(self._pool) as conn:
+        async with transaction(self._pool, claim.tenant_id) as conn:
             if not await _holds(conn, owner, claim):
                 return False
             await _mark_failed(conn, [claim.version_id], reason, error)
@@ -135,7 +123,7 @@ class PostgresIndexQueue:
 
     async def bury(self, max_attempts: int) -> int:
         """See `IndexQueue`."""
-        async with transaction(self._pool) as conn:
+        async with transaction(self._pool, SYSTEM) as conn:
             rows = await conn.fetch(
                 "SELECT id FROM document_versions WHERE status = 'processing' AND keyword_seq IS NULL"
                 " AND attempts >= $1 AND lease_until < now() FOR UPDATE SKIP LOCKED",
@@ -147,7 +135,7 @@ class PostgresIndexQueue:
 
     async def length(self) -> int:
         """See `IndexQueue`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             return int(
                 await conn.fetchval(
                     "SELECT count(*) FROM document_versions WHERE status IN ('pending', 'processing')"
@@ -168,7 +156,7 @@ class PostgresObjectTrash:
 
     async def register(self, key: str, after_s: float) -> None:
         """See `ObjectTrash`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             await conn.execute(
                 "INSERT INTO object_deletions (object_key, not_before) VALUES ($1, now() + make_interval(secs => $2))"
                 " ON CONFLICT (object_key) DO UPDATE SET not_before = excluded.not_before",
@@ -178,12 +166,12 @@ class PostgresObjectTrash:
 
     async def forget(self, keys: Sequence[str]) -> None:
         """See `ObjectTrash`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             await conn.execute("DELETE FROM object_deletions WHERE object_key = ANY($1::text[])", list(keys))
 
     async def sweep(self, delete: Callable[[str], Awaitable[None]], limit: int = 100) -> int:
         """See `ObjectTrash`. The rows stay locked meanwhile, so that an upload cannot take its key back any more."""
-        async with transaction(self._pool) as conn:
+        async with transaction(self._pool, SYSTEM) as conn:
             rows = await conn.fetch(
                 "SELECT object_key FROM object_deletions WHERE not_before <= now() ORDER BY not_before LIMIT $1"
                 " FOR UPDATE SKIP LOCKED",

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from voicehelper.events.catalogue import DocumentIndexed
 from voicehelper.knowledge.model import FollowerState, KeywordChange, KeywordChunk, LiveDocument
-from voicehelper.stores.postgres.guard import connection, transaction
+from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
 from voicehelper.stores.postgres.outbox import add_events
 from voicehelper.stores.postgres.pool import Connection, Pool
 from voicehelper.stores.postgres.wakeups import KEYWORD, Wakeups, notify
@@ -48,7 +48,7 @@ class PostgresKeywordFeed:
 
     async def state(self, name: str) -> FollowerState:
         """See `KeywordFeed`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             row = await conn.fetchrow(
                 "SELECT (SELECT applied_seq FROM keyword_followers WHERE name = $1) AS reported,"
                 " coalesce((SELECT max(seq) FROM keyword_changes), 0) AS head",
@@ -59,7 +59,7 @@ class PostgresKeywordFeed:
 
     async def register(self, name: str) -> None:
         """See `KeywordFeed`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             await conn.execute(
                 "INSERT INTO keyword_followers (name, applied_seq, seen_at)"
                 " VALUES ($1, 0, now() - make_interval(secs => $2)) ON CONFLICT (name)"
@@ -70,7 +70,7 @@ class PostgresKeywordFeed:
 
     async def changes(self, after: int, limit: int) -> list[KeywordChange]:
         """See `KeywordFeed`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             rows = await conn.fetch(
                 "SELECT seq, tenant_id, kb_id, document_id FROM keyword_changes WHERE seq > $1 ORDER BY seq LIMIT $2",
                 after,
@@ -80,7 +80,7 @@ class PostgresKeywordFeed:
 
     async def live(self, document_ids: Sequence[UUID]) -> dict[UUID, LiveDocument]:
         """See `KeywordFeed`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             rows = await conn.fetch(
                 "SELECT c.tenant_id, c.kb_id, c.document_id, c.id, c.heading, c.text, d.name"
                 " FROM chunks c JOIN documents d ON d.id = c.document_id"
@@ -98,7 +98,7 @@ class PostgresKeywordFeed:
 
     async def all_live(self, after: UUID | None, limit: int) -> list[UUID]:
         """See `KeywordFeed`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             rows = await conn.fetch(
                 "SELECT id FROM documents WHERE live_version_id IS NOT NULL AND ($1::uuid IS NULL OR id > $1)"
                 " ORDER BY id LIMIT $2",
@@ -109,7 +109,7 @@ class PostgresKeywordFeed:
 
     async def report(self, name: str, applied_seq: int) -> int:
         """See `KeywordFeed`."""
-        async with transaction(self._pool) as conn:
+        async with transaction(self._pool, SYSTEM) as conn:
             await conn.execute(
                 "INSERT INTO keyword_followers (name, applied_seq) VALUES ($1, $2)"
                 " ON CONFLICT (name) DO UPDATE SET applied_seq = excluded.applied_seq, seen_at = now()",
@@ -120,7 +120,7 @@ class PostgresKeywordFeed:
 
     async def prune(self) -> None:
         """See `KeywordFeed`. The newest change stays, as the head new indexes start from."""
-        async with transaction(self._pool) as conn:
+        async with transaction(self._pool, SYSTEM) as conn:
             await conn.execute(
                 "DELETE FROM keyword_followers WHERE seen_at < now() - make_interval(secs => $1)", FORGET_S
             )
@@ -131,7 +131,7 @@ class PostgresKeywordFeed:
 
     async def anyone_alive(self) -> bool:
         """Whether some follower reported lately."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             return bool(
                 await conn.fetchval(
                     "SELECT EXISTS (SELECT 1 FROM keyword_followers WHERE seen_at > now() - make_interval(secs => $1))",

@@ -49,7 +49,7 @@ class PostgresKnowledge:
     async def create_base(self, tenant_id: UUID, name: str, description: str) -> KnowledgeBase:
         """See `KnowledgeRepository`."""
         kb_id = new_id()
-        async with transaction(self._pool) as conn:
+        async with transaction(self._pool, tenant_id) as conn:
             try:
                 await conn.execute(
                     "INSERT INTO knowledge_bases (id, tenant_id, name, description) VALUES ($1, $2, $3, $4)",
@@ -65,26 +65,26 @@ class PostgresKnowledge:
 
     async def get_base(self, tenant_id: UUID, kb_id: UUID) -> KnowledgeBase:
         """See `KnowledgeRepository`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, tenant_id) as conn:
             row = await conn.fetchrow(_BASE + "AND b.id = $2 GROUP BY b.id", tenant_id, kb_id)
         return _base(_found(row, "No such knowledge base"))
 
     async def find_base(self, tenant_id: UUID, name: str) -> KnowledgeBase | None:
         """See `KnowledgeRepository`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, tenant_id) as conn:
             row = await conn.fetchrow(_BASE + "AND b.name = $2 GROUP BY b.id", tenant_id, name)
         return None if row is None else _base(row)
 
     async def list_bases(self, tenant_id: UUID, after: UUID | None, limit: int) -> Page[KnowledgeBase]:
         """See `KnowledgeRepository`."""
         query = _BASE + "AND ($2::uuid IS NULL OR b.id < $2) GROUP BY b.id ORDER BY b.id DESC LIMIT $3"
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, tenant_id) as conn:
             rows = await conn.fetch(query, tenant_id, after, limit + 1)
         return Page(tuple(_base(row) for row in rows[:limit]), _next_cursor(rows, limit))
 
     async def delete_base(self, tenant_id: UUID, kb_id: UUID) -> list[str]:
         """See `KnowledgeRepository`."""
-        async with transaction(self._pool) as conn:
+        async with transaction(self._pool, tenant_id) as conn:
             row = await conn.fetchrow(
                 "SELECT id FROM knowledge_bases WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant_id, kb_id
             )
@@ -97,7 +97,7 @@ class PostgresKnowledge:
 
     async def add_version(self, new: NewVersion, owner: str = "", lease_s: float = 0) -> Added:
         """See `KnowledgeRepository`."""
-        async with transaction(self._pool) as conn:
+        async with transaction(self._pool, new.tenant_id) as conn:
             document_id, live = await _lock_document(conn, new)
             same = await conn.fetchval(
                 "SELECT id FROM document_versions WHERE document_id = $1 AND sha256 = $2"
@@ -116,13 +116,13 @@ class PostgresKnowledge:
 
     async def get_document(self, tenant_id: UUID, document_id: UUID) -> Document:
         """See `KnowledgeRepository`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, tenant_id) as conn:
             row = await conn.fetchrow(_DOCUMENT + "AND d.id = $2", tenant_id, document_id)
         return _document(_found(row, "No such document"))
 
     async def find_document(self, tenant_id: UUID, kb_id: UUID, name: str) -> Document | None:
         """See `KnowledgeRepository`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, tenant_id) as conn:
             row = await conn.fetchrow(_DOCUMENT + "AND d.kb_id = $2 AND d.name = $3", tenant_id, kb_id, name)
         return None if row is None else _document(row)
 
@@ -134,7 +134,7 @@ class PostgresKnowledge:
             "AND d.kb_id = $2 AND ($3::uuid IS NULL OR d.id < $3) AND ($4::text IS NULL OR v.status = $4)"
             " ORDER BY d.id DESC LIMIT $5"
         )
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, tenant_id) as conn:
             known = "SELECT true FROM knowledge_bases WHERE tenant_id = $1 AND id = $2"
             if not await conn.fetchval(known, tenant_id, kb_id):
                 raise NotFound("No such knowledge base")
@@ -143,7 +143,7 @@ class PostgresKnowledge:
 
     async def delete_document(self, tenant_id: UUID, document_id: UUID) -> list[str]:
         """See `KnowledgeRepository`."""
-        async with transaction(self._pool) as conn:
+        async with transaction(self._pool, tenant_id) as conn:
             row = await conn.fetchrow(
                 "SELECT kb_id FROM documents WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant_id, document_id
             )

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from voicehelper.events.fact import Fact, new_event
 from voicehelper.ports.events import Event
-from voicehelper.stores.postgres.guard import connection, transaction
+from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
 from voicehelper.stores.postgres.pool import Connection, Pool
 from voicehelper.stores.postgres.wakeups import OUTBOX, Wakeups, notify
 
@@ -41,7 +41,7 @@ class PostgresOutbox:
 
     async def relay(self, publish: Callable[[Event], Awaitable[None]], limit: int = 100) -> int:
         """See `Outbox`. An error of `publish` ends the round; what went out before is marked."""
-        async with transaction(self._pool) as conn:
+        async with transaction(self._pool, SYSTEM) as conn:
             if not await conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", _RELAY_LOCK):
                 return 0
             rows = await conn.fetch(
@@ -65,7 +65,7 @@ class PostgresOutbox:
 
     async def prune(self, keep_s: float) -> None:
         """See `Outbox`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, SYSTEM) as conn:
             await conn.execute("DELETE FROM outbox WHERE published_at < now() - make_interval(secs => $1)", keep_s)
 
     async def wait(self, timeout: float) -> None:

@@ -29,7 +29,7 @@ class PostgresPassages:
 
     async def fetch(self, scope: Scope, chunk_ids: Sequence[UUID]) -> list[Passage]:
         """See `PassageStore`."""
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, scope.tenant_id) as conn:
             rows = await conn.fetch(_FETCH, scope.tenant_id, list(scope.kb_ids), list(chunk_ids))
         found = {row["id"]: _passage(row) for row in rows}
         return [found[chunk_id] for chunk_id in chunk_ids if chunk_id in found]
@@ -37,7 +37,7 @@ class PostgresPassages:
     async def neighbours(self, scope: Scope, passage: Passage, before: int, after: int) -> list[Passage]:
         """See `PassageStore`."""
         first, last = passage.position - before, passage.position + after
-        async with connection(self._pool) as conn:
+        async with connection(self._pool, scope.tenant_id) as conn:
             rows = await conn.fetch(_NEIGHBOURS, scope.tenant_id, list(scope.kb_ids), passage.chunk_id, first, last)
         return [_passage(row) for row in rows]
 

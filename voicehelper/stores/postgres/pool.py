@@ -13,6 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from voicehelper.errors import Unavailable
+from voicehelper.stores.postgres.tenancy import ScopedConnection, prepare, tidy
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -28,7 +29,8 @@ _CONNECT_ERRORS = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConne
 
 
 async def create_pool(dsn: str, *, min_size: int = 1, max_size: int = 8, timeout: float = 10.0) -> Pool:
-    """A pool whose connections speak our types.
+    """A pool whose connections speak our types. Repositories use it through `guard`, in the scope of a tenant or the
+    system; what is acquired from it directly acts as the login user, whom nothing walls in.
 
     `json`/`jsonb` go in and out as Python values; `vector`/`halfvec` go in as any sequence of numbers and come out as
     float32 arrays; UUIDs and timestamps are native (`uuid.UUID`, aware `datetime`).
@@ -44,7 +46,15 @@ async def create_pool(dsn: str, *, min_size: int = 1, max_size: int = 8, timeout
     """
     try:
         pool = await asyncpg.create_pool(
-            dsn, min_size=min_size, max_size=max_size, timeout=timeout, init=_init_connection, command_timeout=60
+            dsn,
+            min_size=min_size,
+            max_size=max_size,
+            timeout=timeout,
+            command_timeout=60,
+            connection_class=ScopedConnection,
+            init=_init_connection,
+            setup=prepare,
+            reset=tidy,
         )
     except _CONNECT_ERRORS as error:
         raise Unavailable("The database cannot be reached") from error

@@ -25,10 +25,10 @@ class PostgresScopes:
             NotFound: one is not there; `details["knowledge_base"]` says which.
         """
         if not references:
-            async with connected(self._pool) as connection:
+            async with connected(self._pool, tenant_id) as connection:
                 return tuple(row["id"] for row in await connection.fetch(_ALL, tenant_id))
         ids = [parsed for parsed in map(_uuid, references) if parsed is not None]
-        async with connected(self._pool) as connection:
+        async with connected(self._pool, tenant_id) as connection:
             rows = await connection.fetch(_NAMED, tenant_id, list(references), ids)
         by_reference = {row["name"]: row["id"] for row in rows}
         known = {row["id"] for row in rows}

@@ -40,7 +40,7 @@ class PgVectorIndex:
         if not scope.kb_ids:
             return []
         arguments = (vector, scope.tenant_id, list(scope.kb_ids), k, list(also))
-        async with guard.connection(self._pool) as connection:
+        async with guard.connection(self._pool, scope.tenant_id) as connection:
             rows: list[asyncpg.Record] = []
             if await self._is_large(connection, scope):
                 async with connection.transaction(readonly=True):
@@ -73,7 +73,7 @@ async def ensure_vector_index(pool: Pool, model: str, dimensions: int) -> None:
     One process builds, others wait. The invalid remains of a build that was killed are replaced.
     """
     name = f"chunks_hnsw_{hashlib.sha256(model.encode()).hexdigest()[:12]}"
-    async with guard.connection(pool) as connection:
+    async with guard.connection(pool, guard.OWNER) as connection:
         if await _index_is_valid(connection, name):
             return
         # Polled, not waited for: a statement that waits for the lock is one whose end the build itself waits for.

@@ -2,12 +2,13 @@
 
 import asyncio
 from contextlib import suppress
+from contextvars import Context
 from functools import partial
 
 import asyncpg
 
 from voicehelper.errors import Unavailable
-from voicehelper.stores.postgres.guard import connection
+from voicehelper.stores.postgres.guard import SYSTEM, connection
 from voicehelper.stores.postgres.pool import Connection, Pool
 
 INDEX = "voicehelper_index"
@@ -34,7 +35,8 @@ class Wakeups:
         """Return at a notification on `channel` (also one since the last call), or after `timeout` seconds."""
         event = self._events.setdefault(channel, asyncio.Event())
         if self._listener is None or self._listener.done():
-            self._listener = asyncio.create_task(self._listen())
+            # In a context of its own: it outlives the request that happened to come first.
+            self._listener = asyncio.create_task(self._listen(), context=Context())
         with suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), timeout)
         event.clear()
@@ -49,7 +51,7 @@ class Wakeups:
     async def _listen(self) -> None:
         """Hold a connection and listen on every channel, until it is lost."""
         with suppress(Unavailable, asyncpg.PostgresError):
-            async with connection(self._pool) as conn:
+            async with connection(self._pool, SYSTEM) as conn:
                 lost = asyncio.Event()
                 conn.add_termination_listener(partial(_set, lost))
                 try:

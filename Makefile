@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --build-constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-slow lint bench prove-main-job
+.PHONY: help up down test test-slow lint bench prove-main-job prove-tenancy
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -35,6 +35,9 @@ bench: $(VENV)/.installed-dev ## measure; results go to benchmarks/RESULTS.md
 
 prove-main-job: $(VENV)/.installed-dev ## the main job with real processes, one line a point
 	$(BIN)/python -m tests.prove.main_job
+
+prove-tenancy: $(VENV)/.installed-dev ## isolation, contract, retries and outages with real processes, one line a point
+	$(BIN)/python -m tests.prove.tenancy
 
 # The stamps are written last, so an interrupted install is simply done again.
 $(VENV)/.pip: constraints.txt

@@ -1,0 +1,143 @@
+"""A whole instance for the proof: supervisor, engines, Ray, three gateway replicas, and a scripted language model."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.prove.server import Server, wait_until
+from voicehelper.embedded.instance import MARK
+
+EMAIL = "admin@voicehelper.local"
+PASSWORD = "Zhun1-Bei2-Hao3"
+REPLICAS = 3
+SENTENCE = "退款申请通过后，款项会在三到五个工作日内退回原支付账户。"
+REFUNDS = f"# 退款说明\n\n## 到账时间\n\n{SENTENCE}信用卡退款可能需要七个工作日。\n"
+GATEWAY = "ray::ServeReplica:voicehelper:gateway"
+
+
+@dataclass
+class Cluster(Server):
+    """`voicehelper supervise` in a temporary home; models are stand-ins, everything else is the product's own."""
+
+    model_url: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        inline = {f"VOICEHELPER_TOPOLOGY__{node}": "inline" for node in ("RAG", "RETRIEVAL", "EMBEDDER", "CHAT")}
+        plenty = dict.fromkeys(("login_per_address", "per_address", "per_user", "per_key", "per_tenant"), 10**7)
+        plenty |= dict.fromkeys(("answers_per_user", "answers_per_tenant", "uploads_per_tenant"), 10**7)
+        chat = {"backend": "openai", "base_url": self.model_url, "model": "scripted", "parallel": 256, "queue": 1024}
+        self.environment |= inline | {
+            "VOICEHELPER_NODES": json.dumps({"gateway": {"num_replicas": REPLICAS}}),
+            "VOICEHELPER_CHAT": json.dumps(chat),
+            "VOICEHELPER_EMBEDDER": json.dumps({"backend": "fake"}),
+            "VOICEHELPER_LIMITS": json.dumps(plenty),
+            "VOICEHELPER_IDENTITY__ADMIN_EMAIL": EMAIL,
+            "VOICEHELPER_IDENTITY__ADMIN_PASSWORD": PASSWORD,
+            "VOICEHELPER_TELEMETRY__LOG_LEVEL": "WARNING",
+            "RAY_DEDUP_LOGS": "0",
+        }
+        self._supervisor: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        ports = json.loads((self.home / "run" / "ports.json").read_text())
+        return f"http://127.0.0.1:{ports['http']}"
+
+    def start(self) -> float:
+        """Seconds until it is ready with all its replicas."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.home.chmod(0o755)
+        self._supervisor = self.spawn([self.executable("voicehelper"), "supervise"])
+        return wait_until(lambda: self.ready() and len(self.replicas()) == REPLICAS, 180)
+
+    def stop(self) -> None:
+        """End the instance, and whatever is left of it."""
+        self.cli("down", timeout=120)
+        if self._supervisor is not None and self._supervisor.poll() is None:
+            self._supervisor.kill()
+            self._supervisor.wait()
+
+    def ready(self) -> bool:
+        return httpx.get(f"{self.url}/ready", timeout=5, trust_env=False).status_code == 200
+
+    def login(self, email: str = EMAIL, password: str = PASSWORD) -> dict[str, Any]:
+        """The tokens. Raises `httpx.HTTPStatusError`."""
+        body = {"email": email, "password": password}
+        reply = httpx.post(f"{self.url}/api/v1/auth/login", json=body, timeout=30, trust_env=False)
+        reply.raise_for_status()
+        tokens: dict[str, Any] = reply.json()
+        return tokens
+
+    def api(self) -> httpx.Client:
+        """A client logged in as the administrator."""
+        headers = {"Authorization": f"Bearer {self.login()['access_token']}"}
+        return httpx.Client(base_url=self.url, timeout=60, headers=headers, trust_env=False)
+
+    def replicas(self) -> list[int]:
+        """Process ids of the gateway's replicas."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.name().startswith(GATEWAY[:15]) and "".join(process.cmdline()).startswith(GATEWAY):
+                    found += [process.pid] if process.environ().get(MARK) == str(self.home.absolute()) else []
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    def engines(self) -> dict[str, int]:
+        """Process ids of PostgreSQL and Valkey."""
+        status = json.loads((self.home / "run" / "status.json").read_text())
+        return {c["name"]: c["pid"] for c in status["components"] if c["name"] in {"postgres", "valkey"}}
+
+    @contextmanager
+    def without(self, *names: str) -> Any:
+        """These engines are killed, and stay away for the length of the block: their supervisor is held."""
+        assert self._supervisor is not None
+        pids = self.engines()
+        self._supervisor.send_signal(signal.SIGSTOP)
+        try:
+            for name in names:
+                _kill_family(pids[name])
+            yield
+        finally:
+            self._supervisor.send_signal(signal.SIGCONT)
+
+    def base(self, name: str) -> str:
+        """A knowledge base with one indexed document."""
+        with self.api() as api:
+            kb = str(api.post("/api/v1/knowledge/bases", json={"name": name}).raise_for_status().json()["id"])
+            files = {"file": ("退款说明.md", REFUNDS.encode(), "text/markdown")}
+            document = api.post(f"/api/v1/knowledge/bases/{kb}/documents", files=files).raise_for_status().json()["id"]
+            path = f"/api/v1/knowledge/documents/{document}/status"
+            wait_until(lambda: api.get(path).json()["status"] == "indexed", 60)
+        return kb
+
+
+def _kill_family(pid: int) -> None:
+    """kill -9 of a server and the processes it made."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in family:
+        try:
+            os.kill(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def folder_of(server: Cluster) -> Path:
+    """Where the instance's logs lie."""
+    return server.home / "logs"
+
+
+def hold(seconds: float) -> None:
+    """Let time pass."""
+    time.sleep(seconds)

@@ -1,0 +1,372 @@
+"""Tenants with data of every kind, made over HTTP as their people would, every text in them marked.
+
+`secret` is in every text of a tenant and never sent by anybody else: seen in another tenant's response, it leaked.
+"""
+
+import asyncio
+import json
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+from tests.prove.tenancy_asgi import ADMIN, PASSWORD, Direct, Reply, Upload
+from tests.prove.tenancy_document import LEAVE, Operation, operations
+from voicehelper.ids import new_id
+
+API = "/api/v1"
+UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+LURE = "紫色长颈鹿的退款多久到账"
+
+SOURCES = {
+    "kb_id": "base",
+    "knowledge_bases": "base",
+    "document_id": "document",
+    "conversation_id": "conversation",
+    "message_id": "message",
+    "user_id": "user",
+    "actor_id": "user",
+    "session_id": "session",
+    "key_id": "key",
+    "role": "role",
+    "role_name": "role",
+    "tenant_id": "tenant",
+    "dead_letter_id": "letter",
+    "letter_id": "letter",
+    "event_id": "event",
+    "resource_id": "any",
+}
+"""Parameter and field names that hold an id (or a name that serves as one) -> the kind of thing it names."""
+
+KINDS = {
+    "base": "SELECT id::text FROM knowledge_bases WHERE tenant_id = $1 UNION SELECT name FROM knowledge_bases"
+    " WHERE tenant_id = $1",
+    "document": "SELECT id::text FROM documents WHERE tenant_id = $1",
+    "conversation": "SELECT id::text FROM conversations WHERE tenant_id = $1",
+    "message": "SELECT id::text FROM messages WHERE tenant_id = $1",
+    "user": "SELECT id::text FROM users WHERE tenant_id = $1",
+    "session": "SELECT id::text FROM sessions WHERE tenant_id = $1",
+    "key": "SELECT id::text FROM api_keys WHERE tenant_id = $1",
+    "role": "SELECT name FROM roles WHERE tenant_id = $1",
+    "tenant": "SELECT id::text FROM tenants WHERE id = $1",
+    "letter": "SELECT id::text FROM dead_letters WHERE tenant_id = $1",
+    "event": "SELECT event_id::text FROM dead_letters WHERE tenant_id = $1",
+    "audit": "SELECT id::text FROM audit_logs WHERE tenant_id = $1",
+}
+OWN = {
+    "conversation": "SELECT id::text FROM conversations WHERE tenant_id = $1 AND user_id = $2",
+    "message": "SELECT m.id::text FROM messages m JOIN conversations c ON c.id = m.conversation_id"
+    " WHERE c.tenant_id = $1 AND c.user_id = $2",
+    "session": "SELECT id::text FROM sessions WHERE tenant_id = $1 AND user_id = $2",
+}
+"""Kinds that belong to one user, not to the tenant."""
+
+Renew = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Party:
+    """Somebody with a credential. `renew` gets a new one, where the old one was ended."""
+
+    kind: str
+    token: str = ""
+    refresh: str = ""
+    user_id: str = ""
+    conversation_id: str = ""
+    renew: Renew | None = None
+    ids: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass
+class Tenant:
+    """A company and everything that is its own."""
+
+    name: str
+    secret: str
+    id: str = ""
+    parties: dict[str, Party] = field(default_factory=dict)
+    ids: dict[str, list[str]] = field(default_factory=dict)
+    every_id: frozenset[str] = frozenset()
+    cursors: dict[str, str] = field(default_factory=dict)
+    etags: dict[str, str] = field(default_factory=dict)
+    key_secrets: list[str] = field(default_factory=list)
+    idempotency_key: str = ""
+    letter: str = ""
+
+    def of(self, kind: str) -> list[str]:
+        """Ids of a kind; of all kinds for `any`."""
+        return sorted(self.every_id) if kind == "any" else self.ids.get(kind, [])
+
+
+@dataclass
+class World:
+    """Makes tenants through the application."""
+
+    direct: Direct
+    pool: Any
+    document: dict[str, Any]
+    missing: list[str] = field(default_factory=list)
+    _count: int = 0
+
+    def __post_init__(self) -> None:
+        self.operations = operations(self.document)
+        self._by_name = {(op.method, op.path): op for op in self.operations}
+
+    async def tenant(self, name: str) -> Tenant:
+        """A tenant with an owner, a member, a visitor and an API key, each with something of their own."""
+        tenant = Tenant(name, f"zq{secrets.token_hex(8)}", idempotency_key=f"key-{secrets.token_hex(8)}")
+        owner = await self._owner(tenant)
+        await self._people(tenant, owner)
+        bases = await self._knowledge(tenant, owner)
+        for party in list(tenant.parties.values()):
+            await self._talk(tenant, party, bases)
+        await self._letter(tenant)
+        await self._warm(tenant)
+        await self.note_ids(tenant)
+        return tenant
+
+    async def note_ids(self, tenant: Tenant) -> None:
+        """Read what ids the tenant has now."""
+        for kind, query in KINDS.items():
+            tenant.ids[kind] = [row[0] for row in await self.pool.fetch(query, tenant.id)]
+        for party in tenant.parties.values():
+            party.ids = dict(tenant.ids)
+            for kind, query in OWN.items():
+                party.ids[kind] = [row[0] for row in await self.pool.fetch(query, tenant.id, party.user_id)]
+        tenant.every_id = frozenset(await self._every_id(tenant)) - {tenant.id} | {tenant.id}
+
+    async def create(self, tenant: Tenant, party: Party | None, method: str, path: str, /, **given: object) -> Any:
+        """The body of the response to a write whose template `path` is filled and whose texts are all marked."""
+        template, given_path = path, {}
+        for name in re.findall(r"{(\w+)}", path):
+            given_path[name] = str(given.pop(name))
+            path = path.replace(f"{{{name}}}", given_path[name])
+        operation = self._by_name.get((method, API + template))
+        if operation is None:
+            self.missing.append(f"{method} {API}{template}")
+            return {}
+        body = operation.minimal_body(self.marked(tenant, given), optional=False) if operation.body else None
+        headers = {"idempotency-key": str(given["idempotency_key"])} if "idempotency_key" in given else {}
+        reply = await self.direct.call(method, API + path, party.token if party else "", headers=headers, body=body)
+        assert reply.status < 300, f"{method} {path} {body}: {reply.status} {reply.body.decode()[:500]}"
+        return reply.json() if reply.body else {}
+
+    def marked(self, tenant: Tenant, given: dict[str, object]) -> Callable[[str, dict[str, Any]], object]:
+        """Fills fields: what is given, else a text with the tenant's secret in it."""
+
+        def fill(name: str, schema: dict[str, Any]) -> object:
+            self._count += 1
+            if name in given:
+                return given[name]
+            if "password" in name:
+                return PASSWORD
+            if "email" in name:
+                return f"{tenant.secret}.{self._count}@example.com"
+            if name == "permissions":
+                return ["conversations:read", "conversations:write", "knowledge:read"]
+            if name in {"name", "title", "description", "comment", "content", "display_name"}:
+                text = f"{tenant.secret}-{self._count}" if "pattern" in schema else f"{tenant.secret} {self._count}"
+                return text[: schema.get("maxLength", 200)]
+            return LEAVE
+
+        return fill
+
+    async def _owner(self, tenant: Tenant) -> Party:
+        email = f"owner@{tenant.secret}.example.com"
+        admin = (await self.login(ADMIN, PASSWORD)).json()["access_token"]
+        operation = self._by_name[("POST", f"{API}/platform/tenants")]
+        names = {name for name, _ in operation.fields() if "email" in name}
+        body = operation.minimal_body(self.marked(tenant, dict.fromkeys(names, email)))
+        reply = await self.direct.call("POST", f"{API}/platform/tenants", admin, body=body)
+        assert reply.status == 201, reply.body.decode()
+        tenant.id = str(await self.pool.fetchval("SELECT tenant_id FROM users WHERE email = $1", email))
+        return await self._person(tenant, "owner", email)
+
+    async def login(self, email: str, password: str) -> Reply:
+        """The response to a login."""
+        return await self.direct.call("POST", f"{API}/auth/login", body={"email": email, "password": password})
+
+    async def _person(self, tenant: Tenant, kind: str, email: str) -> Party:
+        party = Party(kind)
+
+        async def renew() -> None:
+            reply = await self.login(email, PASSWORD)
+            assert reply.status == 200, f"{kind}: {reply.body.decode()}"
+            party.token, party.refresh = reply.json()["access_token"], reply.json().get("refresh_token", "")
+
+        party.renew = renew
+        await renew()
+        party.user_id = str(await self.pool.fetchval("SELECT id FROM users WHERE email = $1", email))
+        tenant.parties[kind] = party
+        return party
+
+    async def _people(self, tenant: Tenant, owner: Party) -> None:
+        email = f"member@{tenant.secret}.example.com"
+        await self.create(tenant, owner, "POST", "/users", email=email, role="member")
+        await self._person(tenant, "member", email)
+        await self.create(tenant, owner, "POST", "/roles")
+        await self._key(tenant, owner)
+        await self._visitor(tenant, owner)
+
+    async def _key(self, tenant: Tenant, owner: Party) -> None:
+        party = tenant.parties["key"] = Party("key", user_id=owner.user_id)
+
+        async def renew() -> None:
+            made = await self.create(tenant, owner, "POST", "/api-keys")
+            party.token = re.findall(r"vhk_[\w-]+", json.dumps(made))[0]
+            tenant.key_secrets.append(party.token)
+
+        party.renew = renew
+        await renew()
+
+    async def _visitor(self, tenant: Tenant, owner: Party) -> None:
+        party = tenant.parties["visitor"] = Party("visitor")
+
+        async def renew() -> None:
+            made = await self.create(tenant, owner, "POST", "/visitor-tokens")
+            party.token = next(value for name, value in made.items() if name in {"token", "access_token"})
+            party.conversation_id = made["conversation_id"]
+            party.user_id = str(
+                await self.pool.fetchval("SELECT user_id FROM conversations WHERE id = $1", party.conversation_id)
+            )
+
+        party.renew = renew
+        await renew()
+
+    async def _knowledge(self, tenant: Tenant, owner: Party) -> list[str]:
+        key = {} if tenant.ids else {"idempotency_key": tenant.idempotency_key}
+        first = await self.create(tenant, owner, "POST", "/knowledge/bases", **key)
+        second = await self.create(tenant, owner, "POST", "/knowledge/bases")
+        bases = [first["id"], second["id"]]
+        for base in bases:
+            for number in range(2):
+                text = f"# {tenant.secret}\n\n{LURE}：{tenant.secret} 第 {number} 条，三到五个工作日内退回。\n"
+                upload = Upload(f"{tenant.secret}-{number}.md", text.encode())
+                path = f"{API}/knowledge/bases/{base}/documents"
+                reply = await self.direct.call("POST", path, owner.token, body=upload)
+                assert reply.status == 202, reply.body.decode()
+        async with asyncio.timeout(30):
+            while await self.pool.fetchval(  # noqa: ASYNC110 - another part of the application writes it
+                "SELECT count(*) FROM document_versions WHERE tenant_id = $1 AND status <> 'indexed'", tenant.id
+            ):
+                await asyncio.sleep(0.1)
+        return bases
+
+    async def _talk(self, tenant: Tenant, party: Party, bases: list[str]) -> None:
+        conversation = party.conversation_id
+        if not conversation:
+            made = await self.create(tenant, party, "POST", "/conversations", knowledge_bases=bases)
+            conversation = made["id"]
+        content = f"{LURE}？{tenant.secret}"
+        messages = "/conversations/{conversation_id}/messages"
+        turn = await self.create(tenant, party, "POST", messages, conversation_id=conversation, content=content)
+        message = turn["answer"]["id"]
+        await self.create(tenant, party, "POST", messages, conversation_id=conversation, content=f"{content} 二")
+        if party.kind in {"owner", "member"}:
+            where = {"conversation_id": conversation, "message_id": message}
+            await self.create(tenant, party, "PUT", f"{messages}/{{message_id}}/feedback", **where)
+
+    async def _letter(self, tenant: Tenant) -> None:
+        tenant.letter = str(new_id())
+        await self.pool.execute(
+            "INSERT INTO dead_letters (id, tenant_id, consumer, event_id, type, version, key, payload, occurred_at,"
+            " attempts, error) VALUES ($1, $2, 'prove', $3, 'conversation.message_sent', 1, $4, $5, now(), 5, $6)",
+            tenant.letter,
+            tenant.id,
+            new_id(),
+            f"{tenant.id}:x",
+            json.dumps({"note": tenant.secret}),
+            f"failed: {tenant.secret}",
+        )
+
+    async def _warm(self, tenant: Tenant) -> None:
+        """Its owner reads every list and thing, so that whatever caches has it; cursors and ETags are kept."""
+        await self.note_ids(tenant)
+        owner = tenant.parties["owner"]
+        for operation in self.operations:
+            if operation.method != "GET" or operation.path.startswith(f"{API}/platform"):
+                continue
+            for round_ in range(2):
+                path = self.path_of(operation, owner.ids, round_)
+                query = {"limit": "1"} if any(name == "limit" for name, _ in operation.query) else {}
+                reply = await self.direct.call("GET", path, owner.token, query=query)
+                assert reply.status not in {0, 500, 503}, f"{operation}: {reply.status} {reply.body.decode()[:300]}"
+                tenant.etags |= {path: reply.headers["etag"]} if "etag" in reply.headers else {}
+                if query and reply.status == 200 and (cursor := reply.json().get("next_cursor")):
+                    tenant.cursors[operation.path] = cursor
+
+    async def replenish(self, tenant: Tenant) -> None:
+        """New things for the owner, in place of deleted ones."""
+        owner = tenant.parties["owner"]
+        if owner.renew is not None:
+            await owner.renew()
+        await self.create(tenant, owner, "POST", "/roles")
+        await self._letter(tenant)
+        await self._talk(tenant, owner, await self._knowledge(tenant, owner))
+        await self.note_ids(tenant)
+
+    def path_of(self, operation: Operation, ids: dict[str, list[str]], number: int = 0) -> str:
+        """The operation's path with ids of these kinds in it."""
+        path = operation.path
+        for name in operation.path_names:
+            known = ids.get(self.kind_of(operation, name)) or [str(new_id())]
+            path = path.replace(f"{{{name}}}", known[number % len(known)])
+        return path
+
+    @staticmethod
+    def kind_of(operation: Operation, name: str) -> str:
+        """Kind of thing that a parameter names. Raises `KeyError` for one that nobody told us about."""
+        if name == "name" and "/roles/" in operation.path:
+            return "role"
+        return SOURCES[name]
+
+    def unknown_parameters(self) -> list[str]:
+        """Path parameters without a known source of ids: a new route must add its own to `SOURCES`."""
+        return [
+            f"{operation}: {name}"
+            for operation in self.operations
+            for name in operation.path_names
+            if name not in SOURCES and not (name == "name" and "/roles/" in operation.path)
+        ]
+
+    async def tables(self) -> list[str]:
+        """Tables whose rows belong to tenants."""
+        rows = await self.pool.fetch(
+            "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public'"
+            " AND column_name = 'tenant_id' ORDER BY 1"
+        )
+        return [row[0] for row in rows]
+
+    async def _every_id(self, tenant: Tenant) -> set[str]:
+        found = {tenant.id}
+        for table in await self.tables():
+            rows = await self.pool.fetch(f"SELECT t::text FROM {table} t WHERE tenant_id = $1", tenant.id)
+            for row in rows:
+                found |= set(UUID_TEXT.findall(row[0]))
+        return found
+
+    async def fingerprint(self, tenant: Tenant, until: str) -> dict[str, str]:
+        """A checksum of the tenant's rows by table. Of the audit log only what was there at the id `until`: attempts on
+        a tenant's accounts are written into it."""
+        found = {}
+        for table in await self.tables():
+            if table in {"outbox", "identity_changes", "keyword_changes"}:  # emptied in the background
+                continue
+            bound = "AND id <= $2::uuid" if table == "audit_logs" else "AND $2::text IS NOT NULL"
+            found[table] = await self._digest(f"FROM {table} t WHERE tenant_id = $1 {bound}", tenant, until)
+        found["tenants"] = await self._digest("FROM tenants t WHERE id = $1 AND $2::text IS NOT NULL", tenant, until)
+        return found
+
+    async def _digest(self, where: str, tenant: Tenant, until: str) -> str:
+        query = (
+            f"SELECT count(*) || ' ' || coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') {where}"
+        )
+        return str(await self.pool.fetchval(query, tenant.id, until))
+
+
+async def open_pool(dsn: str) -> Any:
+    """Connections of the harness's own, past every wall."""
+    return await asyncpg.create_pool(dsn, min_size=1, max_size=4)

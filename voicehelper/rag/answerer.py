@@ -26,7 +26,7 @@ from voicehelper.rag.guards import Guards
 from voicehelper.rag.language import language_of
 from voicehelper.rag.numbers import mentioned
 from voicehelper.rag.prompt import build_prompt, stable_prefix
-from voicehelper.rag.rewrite import MergeRewriter, Rewriter, Standalone, is_follow_up
+from voicehelper.rag.rewrite import MergeRewriter, Rewriter, Standalone, is_follow_up, recall
 from voicehelper.rag.state import Answering
 from voicehelper.retrieval.model import Retriever
 from voicehelper.telemetry import get_logger, stage
@@ -112,6 +112,7 @@ class Answerer:
         if question.history and is_follow_up(question.text):
             yield AnswerStatus("rewriting")
             await self._rewrite(run)
+        run.standalone = recall(run.standalone, question.history, question.summary)
         yield AnswerStatus("searching")
         with stage("rag.retrieve") as timed:
             scope = Scope(question.tenant_id, question.kb_ids)

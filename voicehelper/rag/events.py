@@ -84,9 +84,11 @@ class PastTurn:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question to answer: its text, the conversation before it (oldest first) and what may be searched."""
+    """A question to answer: its text, what may be searched, and the conversation before it: the latest turns (oldest
+    first), and a summary of those before them; empty where there are none."""
 
     text: str
     tenant_id: UUID
     kb_ids: tuple[UUID, ...]
     history: tuple[PastTurn, ...] = ()
+    summary: str = ""

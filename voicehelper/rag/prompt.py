@@ -44,6 +44,7 @@ _EXAMPLES = (
     (_CAMERAS, "相机 C1 能防水吗？", "", "不知道。"),
     (_CAMERAS, "那能拍 500 张的呢？", "相机 C1 卖多少钱？", "能拍 500 张的相机 C2 售价 950 元。"),
 )
+_SUMMARISE = "用两三句话概括以上对话：用户问了哪些商品和事情，得到了什么答复？写明型号、数字和条件。"
 
 
 def stable_prefix() -> tuple[ChatMessage, ...]:
@@ -61,6 +62,12 @@ def build_prompt(asked: Standalone, context: str, language: Language, history_to
     while estimate_tokens(lead) > history_tokens:
         lead = lead[len(lead) // 4 + 1 :]
     return (*stable_prefix(), ChatMessage("user", _task(context, asked.question, lead, language)))
+
+
+def summary_prompt(talk: str) -> tuple[ChatMessage, ...]:
+    """Asks for a summary of `talk`. It begins like every other prompt: engines keep the stable prefix in their cache,
+    and a summary in between does not drive it out."""
+    return (*stable_prefix(), ChatMessage("user", _task(talk, _SUMMARISE, "", "zh")))
 
 
 def _task(context: str, question: str, lead: str, language: Language) -> str:

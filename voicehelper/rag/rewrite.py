@@ -7,7 +7,7 @@ retriever and the model both understand "退货怎么办理？那运费呢？" (
 import re
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from voicehelper.ports.chat import ChatDelta, ChatMessage, ChatModel, ChatRequest
@@ -28,6 +28,13 @@ _GENERIC = re.compile(
 )
 _CODE = re.compile(r"[A-Za-z]*\d*[A-Za-z]+[-_]?[A-Za-z]*\d+[A-Za-z0-9-]*|《[^》]{1,20}》|“[^”]{1,12}”")
 _NUMBERED = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]*-?\d[A-Za-z0-9.-]*")
+_TALKED = r"(?:asked|said|mentioned|told|talked|discussed)"
+_LONG_AGO = r"(?:earlier|before|previously|first|at the (?:start|beginning))"
+_EARLIER = re.compile(
+    r"(?:之前|先前|早先|最早|最初|起初|最开始|一开始|刚开始|前面)我?们?(?:问|说|提|讲|聊|咨询|那|的那|的问题)|第一个问题"
+    rf"|\b{_TALKED}\b.{{0,30}}\b{_LONG_AGO}\b|\b{_LONG_AGO}\b.{{0,10}}\b{_TALKED}\b",
+    re.IGNORECASE,
+)
 _SHORT = 60
 _SHORTEST_QUESTION = 4
 _MOST_NAMES = 3
@@ -120,6 +127,21 @@ class ModelRewriter:
         if len(said.strip()) < _SHORTEST_QUESTION:
             return await self._merge.rewrite(text, history)
         return Standalone(said.strip(), rewritten=True)
+
+
+def reaches_back(text: str, history: Sequence[PastTurn]) -> bool:
+    """Whether `text` leans on something said before `history` begins: it says so, or all of `history` leans on it."""
+    if _NEW_SUBJECT.search(text):
+        return False
+    return bool(_EARLIER.search(text)) or (is_follow_up(text) and all(is_follow_up(turn.question) for turn in history))
+
+
+def recall(asked: Standalone, history: Sequence[PastTurn], summary: str) -> Standalone:
+    """`asked`, in front of which stands the `summary` of what came before `history`, if the question needs it."""
+    if not summary or not reaches_back(asked.question, history):
+        return asked
+    lead, before = (f"{summary} {said}".strip() for said in (asked.lead, asked.before))
+    return replace(asked, lead=lead, before=before)
 
 
 def leaned_on(text: str, history: Sequence[PastTurn]) -> tuple[PastTurn, ...]:

@@ -19,8 +19,10 @@ STAGE_SECONDS = Histogram("voicehelper_stage_seconds", "Time of one stage of wor
 LOGINS = Counter("voicehelper_logins", "Logins by outcome: accepted, refused, locked", ["outcome"])
 ANSWERS = Counter("voicehelper_answers", "Answers by outcome", ["outcome"])
 CONTEXT_LOADS = Counter("voicehelper_context_loads", "Context windows by where they came from", ["outcome"])
+STANDINGS = Counter("voicehelper_standings", "Users' permissions read, by where they were found", ["source"])
 FALLBACKS = Counter("voicehelper_fallbacks", "Served without an engine that was away", ["what"])
 RATE_LIMITED = Counter("voicehelper_rate_limited", "Requests refused by a rate limit", ["limit"])
+SUMMARIES = Counter("voicehelper_summaries", "Summaries of conversations by outcome", ["outcome"])
 DEGRADED = Counter("voicehelper_degraded", "Stages skipped or replaced", ["stage"])
 CHAT_TOKENS = Counter("voicehelper_chat_tokens", "Tokens through chat models", ["model", "kind"])
 CHAT_TOKENS_PER_SECOND = Histogram(
@@ -34,6 +36,13 @@ CHAT_FIRST_TOKEN_SECONDS = Histogram(
 )
 EMBEDDED_TEXTS = Counter("voicehelper_embedded_texts", "Texts embedded", ["model", "kind"])
 QUEUE_LENGTH = Gauge("voicehelper_queue_length", "Work waiting", ["queue"], multiprocess_mode="livesum")
+EVENTS = Counter("voicehelper_events", "Events by what a consumer group did with them", ["group", "outcome"])
+EVENT_LAG = Gauge(
+    "voicehelper_event_lag", "Events a group has not finished", ["group"], multiprocess_mode="livemostrecent"
+)
+OUTBOX_LAG_SECONDS = Gauge(
+    "voicehelper_outbox_lag_seconds", "Age of the oldest event not yet on the bus", multiprocess_mode="livemostrecent"
+)
 DOCUMENTS = Counter("voicehelper_documents", "Documents finished", ["outcome"])
 CHUNKS = Counter("voicehelper_chunks_indexed", "Chunks written")
 

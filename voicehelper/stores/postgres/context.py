@@ -19,7 +19,12 @@ FROM conversations c LEFT JOIN LATERAL (
       AND a.seq > CASE WHEN c.summary_seq < $3 THEN c.summary_seq ELSE 0 END
     ORDER BY q.seq DESC LIMIT $4) t ON true
 WHERE c.id = $1 AND c.tenant_id = $2 ORDER BY t.seq"""
-_LATEST = "SELECT max(seq) FROM messages WHERE conversation_id = $1 AND tenant_id = $2"
+_TURNS = """
+SELECT a.seq, q.content AS question, a.content AS answer
+FROM messages q JOIN messages a ON a.conversation_id = q.conversation_id AND a.seq = q.seq + 1
+WHERE q.conversation_id = $1 AND q.tenant_id = $2 AND q.role = 'user'
+  AND a.tenant_id = $2 AND a.role = 'assistant' AND a.status = 'completed' AND a.seq > $3 AND a.seq < $4
+ORDER BY a.seq LIMIT $5"""
 _SUMMARISE = """
 UPDATE conversations SET summary = $3, summary_seq = $4 WHERE id = $1 AND tenant_id = $2 AND summary_seq = $5"""
 
@@ -36,12 +41,13 @@ class PostgresContext:
             rows = await conn.fetch(_WINDOW, conversation_id, tenant_id, before_seq, turns)
         return _window(rows, before_seq - 1)
 
-    async def latest(self, tenant_id: UUID, conversation_id: UUID, turns: int) -> Window:
+    async def turns(
+        self, tenant_id: UUID, conversation_id: UUID, after: int, before: int, limit: int
+    ) -> list[SeenTurn]:
         """See `SummaryStore`."""
         async with connection(self._pool, tenant_id) as conn:
-            last = await conn.fetchval(_LATEST, conversation_id, tenant_id) or 0
-            rows = await conn.fetch(_WINDOW, conversation_id, tenant_id, last + 1, turns)
-        return _window(rows, last)
+            rows = await conn.fetch(_TURNS, conversation_id, tenant_id, after, before, limit)
+        return [_turn(row) for row in rows]
 
     async def store_summary(
         self, tenant_id: UUID, conversation_id: UUID, summary: str, summary_seq: int, before: int

@@ -3,39 +3,60 @@
 import re
 from enum import Enum
 
+from starlette.types import Scope
+
 from voicehelper.config import HttpSettings
 
-_ANSWER = re.compile(r"/api/v1/conversations/[^/]+/messages/?")
+_LOGIN = frozenset({"/api/v1/auth/login", "/api/v1/auth/refresh"})
+_ANSWER = re.compile(r"/api/v1/conversations/[^/]+/messages(?:/[^/]+/regenerate)?/?")
+_FOLLOW = re.compile(r"/api/v1/conversations/[^/]+/messages/[^/]+/events/?")
 _UPLOAD = re.compile(r"/api/v1/knowledge/bases/[^/]+/documents/?")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _MULTIPART_OVERHEAD = 64 * 1024
+_KEY = "route_class"
 
 
 class RouteClass(Enum):
-    """How long a request may take and how much it may carry."""
+    """How long a request may take, how much it may carry, how many there may be."""
 
     PLAIN = "plain"
+    LOGIN = "login"
     ANSWER = "answer"
+    FOLLOW = "follow"  # an answer's events, asked for by a further reader
     UPLOAD = "upload"
+    SOCKET = "socket"
     UNKNOWN = "unknown"
 
 
-def class_of(method: str, path: str) -> RouteClass:
-    """The class of a request."""
-    if method not in _METHODS:
-        return RouteClass.UNKNOWN
-    if method == "POST" and _ANSWER.fullmatch(path):
-        return RouteClass.ANSWER
-    if method == "POST" and _UPLOAD.fullmatch(path):
-        return RouteClass.UPLOAD
-    return RouteClass.PLAIN
+def class_of(scope: Scope) -> RouteClass:
+    """The class of a request or WebSocket; worked out once."""
+    state = scope.setdefault("state", {})
+    found: RouteClass | None = state.get(_KEY)
+    if found is None:
+        found = state[_KEY] = RouteClass.SOCKET if scope["type"] == "websocket" else _of(scope["method"], scope["path"])
+    return found
+
+
+def _of(method: str, path: str) -> RouteClass:
+    if method == "POST":
+        if path in _LOGIN:
+            return RouteClass.LOGIN
+        if _ANSWER.fullmatch(path):
+            return RouteClass.ANSWER
+        return RouteClass.UPLOAD if _UPLOAD.fullmatch(path) else RouteClass.PLAIN
+    if method == "GET" and _FOLLOW.fullmatch(path):
+        return RouteClass.FOLLOW
+    return RouteClass.PLAIN if method in _METHODS else RouteClass.UNKNOWN
 
 
 def deadline_of(kind: RouteClass, settings: HttpSettings) -> float | None:
-    """Seconds a request of this class may take; None for uploads, whose length is up to the client's line."""
-    if kind is RouteClass.UPLOAD:
+    """Seconds a request of this class may take; None for uploads, whose length is up to the client's line, and for
+    sockets."""
+    if kind in {RouteClass.UPLOAD, RouteClass.SOCKET}:
         return None
-    return settings.answer_timeout_s if kind is RouteClass.ANSWER else settings.request_timeout_s
+    if kind in {RouteClass.ANSWER, RouteClass.FOLLOW}:
+        return settings.answer_timeout_s
+    return settings.request_timeout_s
 
 
 def body_limit_of(kind: RouteClass, settings: HttpSettings) -> int:

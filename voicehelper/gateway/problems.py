@@ -3,10 +3,11 @@
 import math
 from typing import Any
 
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
+from starlette.types import Message
 
 from voicehelper.context import RequestContext, current_context
 from voicehelper.errors import (
@@ -33,6 +34,7 @@ _BY_STATUS: dict[int, type[VoiceHelperError]] = {
     415: UnsupportedType,
 }
 _MOST_FIELDS = 20
+_LONGEST_REASON = 123  # bytes, RFC 6455
 
 
 def as_error(failure: BaseException) -> VoiceHelperError:
@@ -40,7 +42,7 @@ def as_error(failure: BaseException) -> VoiceHelperError:
     known = _known(failure)
     if known is not None:
         return known
-    if isinstance(failure, RequestValidationError):
+    if isinstance(failure, RequestValidationError | WebSocketRequestValidationError):
         return _from_validation(failure)
     if isinstance(failure, HTTPException):
         return _from_status(failure)
@@ -67,8 +69,17 @@ def error_response(failure: BaseException) -> Response:
     return JSONResponse(body, error.status, headers=_headers(error, failure))
 
 
-async def handle(_request: Request, failure: Exception) -> Response:
-    """Starlette's shape of `error_response`."""
+def close_frame(failure: BaseException) -> Message:
+    """What ends a WebSocket: code 4000 + HTTP status, and as its reason the error's code and words."""
+    error = as_error(failure)
+    reason = f"{error.code} {text_of(error, current_context().locale)}".encode()[:_LONGEST_REASON]
+    return {"type": "websocket.close", "code": 4000 + error.status, "reason": reason.decode(errors="ignore")}
+
+
+async def handle(connection: HTTPConnection, failure: Exception) -> Response:
+    """Starlette's shape of `error_response`. Of a socket, `Boundary` renders the failure."""
+    if connection.scope["type"] == "websocket":
+        raise failure
     return error_response(failure)
 
 
@@ -97,7 +108,7 @@ def _from_status(failure: HTTPException) -> VoiceHelperError:
     return _BY_STATUS.get(failure.status_code, InvalidInput)()
 
 
-def _from_validation(failure: RequestValidationError) -> VoiceHelperError:
+def _from_validation(failure: RequestValidationError | WebSocketRequestValidationError) -> VoiceHelperError:
     """Values the client sent are not echoed: they may be secrets, and may not even be encodable."""
     errors: list[Any] = list(failure.errors())
     fields = [

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from voicehelper.errors import Unavailable
 from voicehelper.limits.local import LocalLimiter
-from voicehelper.limits.model import Limit, RateLimiter, Verdict
+from voicehelper.limits.model import Counters, Limit, Verdict
 from voicehelper.telemetry import get_logger, metrics
 
 log = get_logger(__name__)
@@ -25,7 +25,7 @@ class FallbackLimiter:
     his limit costs no round trip.
     """
 
-    def __init__(self, shared: RateLimiter, local: LocalLimiter, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, shared: Counters, local: LocalLimiter, now: Callable[[], float] = time.monotonic) -> None:
         self._shared = shared
         self._local = local
         self._now = now
@@ -39,9 +39,9 @@ class FallbackLimiter:
 
     async def acquire(self, limits: Sequence[Limit]) -> Verdict:
         """See `RateLimiter`; never raises."""
-        remembered = self._remembered(limits)
-        if remembered is not None:
-            return remembered
+        refusal = self.known_refusal(limits)
+        if refusal is not None:
+            return refusal
         if self._probing is not None:
             return self._alone(limits)
         try:
@@ -52,6 +52,20 @@ class FallbackLimiter:
         if not verdict.allowed:
             self._remember(limits[verdict.place], verdict.reset)
         return verdict
+
+    def known_refusal(self, limits: Sequence[Limit]) -> Verdict | None:
+        """See `RateLimiter`."""
+        if not self._refused:
+            return None
+        now = self._now()
+        for place, limit in enumerate(limits):
+            until = self._refused.get((limit.key, limit.quota))
+            if until is None:
+                continue
+            if until > now:
+                return Verdict(False, place, 0, until - now)
+            del self._refused[limit.key, limit.quota]
+        return None
 
     async def close(self) -> None:
         """Stop trying."""
@@ -78,19 +92,6 @@ class FallbackLimiter:
             log.info("limits.shared")
             self._probing = None
             return
-
-    def _remembered(self, limits: Sequence[Limit]) -> Verdict | None:
-        if not self._refused:
-            return None
-        now = self._now()
-        for place, limit in enumerate(limits):
-            until = self._refused.get((limit.key, limit.quota))
-            if until is None:
-                continue
-            if until > now:
-                return Verdict(False, place, 0, until - now)
-            del self._refused[limit.key, limit.quota]
-        return None
 
     def _remember(self, limit: Limit, seconds: float) -> None:
         if len(self._refused) >= _REMEMBERED:

@@ -18,7 +18,7 @@ class LocalLimiter:
         self._windows: OrderedDict[str, Window] = OrderedDict()
 
     async def acquire(self, limits: Sequence[Limit]) -> Verdict:
-        """See `RateLimiter`; never raises."""
+        """See `Counters`; never raises."""
         return self.decide(limits)
 
     def decide(self, limits: Sequence[Limit]) -> Verdict:

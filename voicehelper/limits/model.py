@@ -48,14 +48,26 @@ class Verdict:
     reset: float
 
 
-class RateLimiter(Protocol):
+class Counters(Protocol):
     """Counts requests against limits."""
 
     async def acquire(self, limits: Sequence[Limit]) -> Verdict:
         """Count one request against all of `limits` (at least one), or against none where one of them refuses it.
 
-        Raises `Unavailable` when the counters cannot be reached (a `FallbackLimiter` never does).
+        Raises `Unavailable` when the counters cannot be reached.
         """
+        ...
+
+
+class RateLimiter(Protocol):
+    """What the gateway asks."""
+
+    async def acquire(self, limits: Sequence[Limit]) -> Verdict:
+        """As `Counters`, but never raises."""
+        ...
+
+    def known_refusal(self, limits: Sequence[Limit]) -> Verdict | None:
+        """The verdict where it is known without asking that one of `limits` refuses."""
         ...
 
 
@@ -65,6 +77,9 @@ class Unlimited:
     async def acquire(self, limits: Sequence[Limit]) -> Verdict:
         """Admitted."""
         return Verdict(True, 0, limits[0].quota, 0.0)
+
+    def known_refusal(self, limits: Sequence[Limit]) -> Verdict | None:
+        """None."""
 
 
 UNLIMITED: Final = Unlimited()

@@ -77,7 +77,7 @@ class RedisLimiter:
         self._script = link.client.register_script(_SCRIPT)
 
     async def acquire(self, limits: Sequence[Limit], now_us: int | None = None) -> Verdict:
-        """See `RateLimiter`. `now_us` replaces the server's clock. Raises `Unavailable`."""
+        """See `Counters`. `now_us` replaces the server's clock. Raises `Unavailable`."""
         keys = [limit.key for limit in limits]
         arguments = [self._width, "" if now_us is None else now_us, *(limit.quota for limit in limits)]
 

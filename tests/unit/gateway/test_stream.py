@@ -133,14 +133,24 @@ async def test_work_ends_with_the_connection() -> None:
         await asyncio.wait_for(task, 1)
 
 
+def of(method: str, path: str, kind: str = "http") -> RouteClass:
+    return class_of({"type": kind, "method": method, "path": path})
+
+
 def test_classes_of_routes() -> None:
     http = HttpSettings(request_timeout_s=1, answer_timeout_s=2, max_body_bytes=3, max_upload_bytes=4)
-    answer = class_of("POST", "/api/v1/conversations/1/messages")
-    upload = class_of("POST", "/api/v1/knowledge/bases/1/documents")
+    answer = of("POST", "/api/v1/conversations/1/messages")
+    upload = of("POST", "/api/v1/knowledge/bases/1/documents")
     assert (answer, upload) == (RouteClass.ANSWER, RouteClass.UPLOAD)
-    assert class_of("GET", "/api/v1/conversations/1/messages") is RouteClass.PLAIN
-    assert class_of("POST", "/api/v1/conversations/1/messages/2") is RouteClass.PLAIN
-    assert class_of("BREW", "/") is RouteClass.UNKNOWN
-    assert [deadline_of(kind, http) for kind in (RouteClass.PLAIN, answer, upload)] == [1, 2, None]
+    assert of("POST", "/api/v1/conversations/1/messages/2/regenerate") is RouteClass.ANSWER
+    assert of("GET", "/api/v1/conversations/1/messages/2/events") is RouteClass.FOLLOW
+    assert of("GET", "/api/v1/conversations/1/messages") is RouteClass.PLAIN
+    assert of("POST", "/api/v1/conversations/1/messages/2") is RouteClass.PLAIN
+    assert of("POST", "/api/v1/auth/login") is RouteClass.LOGIN
+    assert of("GET", "/api/v1/auth/login") is RouteClass.PLAIN
+    assert of("GET", "/ws/conversations/1", "websocket") is RouteClass.SOCKET
+    assert of("BREW", "/") is RouteClass.UNKNOWN
+    kinds = (RouteClass.PLAIN, answer, upload, RouteClass.FOLLOW, RouteClass.SOCKET)
+    assert [deadline_of(kind, http) for kind in kinds] == [1, 2, None, 2, None]
     assert body_limit_of(answer, http) == 3
     assert body_limit_of(upload, http) == 4 + 64 * 1024

@@ -10,7 +10,12 @@ from voicehelper.errors import Unauthenticated
 from voicehelper.identity import TokenVerifier
 
 OPEN = frozenset({"/api/v1/auth/login", "/health", "/ready", "/metrics", "/docs", "/openapi.json"})
-_GUARDED = ("/api/", "/v1/")
+_GUARDED = ("/api/", "/v1/", "/ws/")
+
+
+def is_guarded(path: str) -> bool:
+    """Whether a request for `path` needs a token."""
+    return path.startswith(_GUARDED) and path not in OPEN
 
 
 class Authentication:
@@ -25,8 +30,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Raises `Unauthenticated`, `TokenExpired`."""
-        path = scope.get("path", "")
-        if scope["type"] == "lifespan" or path in OPEN or not path.startswith(_GUARDED):
+        if scope["type"] == "lifespan" or not is_guarded(scope["path"]):
             await self._app(scope, receive, send)
             return
         principal = self._verifier.verify(_bearer(Headers(scope=scope)))

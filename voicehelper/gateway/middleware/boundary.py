@@ -1,9 +1,12 @@
-"""Where every failure ends: a response of our format, if none was begun."""
+"""Where every failure ends: a response of our format, or a close code, if none was begun."""
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
-from voicehelper.gateway.problems import as_error, error_response
+from voicehelper.gateway.problems import as_error, close_frame, error_response
+
+_BEARER = "bearer."
 
 
 class Boundary:
@@ -14,15 +17,20 @@ class Boundary:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        if scope["type"] != "http":
+        """One request or socket."""
+        if scope["type"] == "http":
+            await self._request(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await _Socket(scope, receive, send).run(self._app)
+        else:
             await self._app(scope, receive, send)
-            return
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
         async def watched(message: Message) -> None:
             nonlocal started
-            started = started or message["type"] == "http.response.start"
+            started = True
             await send(message)
 
         try:
@@ -34,3 +42,49 @@ class Boundary:
                 as_error(failure)
                 raise
             await error_response(failure)(scope, receive, send)
+
+
+class _Socket:
+    """One WebSocket. A failure becomes close code 4000 + HTTP status with the error's code as its reason.
+
+    A socket that was not accepted yet is accepted first: pages cannot see why a handshake failed, but see close codes.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._connected = self._accepted = self._closed = False
+
+    async def run(self, app: ASGIApp) -> None:
+        try:
+            await app(self._scope, self._received, self._sent)
+        except WebSocketDisconnect:
+            return
+        except Exception as failure:  # noqa: BLE001 - as for requests
+            frame = close_frame(failure)
+            if not self._closed:
+                await self._close(frame)
+
+    async def _received(self) -> Message:
+        message = await self._receive()
+        self._connected = True
+        self._closed = self._closed or message["type"] == "websocket.disconnect"
+        return message
+
+    async def _sent(self, message: Message) -> None:
+        self._accepted = self._accepted or message["type"] == "websocket.accept"
+        self._closed = self._closed or message["type"] == "websocket.close"
+        await self._send(message)
+
+    async def _close(self, frame: Message) -> None:
+        if not self._connected:
+            await self._receive()
+        if not self._accepted:
+            await self._send({"type": "websocket.accept", "subprotocol": self._subprotocol()})
+        await self._send(frame)
+
+    def _subprotocol(self) -> str | None:
+        """One of those offered (a browser insists on it), the one that carries the token only if there is no other."""
+        offered: list[str] = self._scope.get("subprotocols", [])
+        return next((name for name in offered if not name.startswith(_BEARER)), offered[0] if offered else None)

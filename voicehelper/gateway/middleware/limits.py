@@ -2,13 +2,14 @@
 
 import asyncio
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from voicehelper.config import HttpSettings
 from voicehelper.errors import DeadlineExceeded, InvalidInput, PayloadTooLarge
 from voicehelper.gateway.classes import RouteClass, body_limit_of, class_of, deadline_of
+
+_ENDED = frozenset({RouteClass.PLAIN, RouteClass.LOGIN, RouteClass.UNKNOWN})
 
 
 class BodyLimit:
@@ -23,8 +24,8 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = body_limit_of(class_of(scope["method"], scope["path"]), self._settings)
-        if _content_length(Headers(scope=scope)) > limit:
+        limit = body_limit_of(class_of(scope), self._settings)
+        if _content_length(scope) > limit:
             raise PayloadTooLarge(details={"limit_bytes": limit})
         read = 0
 
@@ -49,8 +50,8 @@ class Deadlines:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Raises `DeadlineExceeded`."""
-        kind = class_of(scope["method"], scope["path"]) if scope["type"] == "http" else RouteClass.UNKNOWN
-        if scope["type"] != "http" or kind not in {RouteClass.PLAIN, RouteClass.UNKNOWN}:
+        kind = class_of(scope) if scope["type"] == "http" else RouteClass.SOCKET
+        if kind not in _ENDED:
             await self._app(scope, receive, send)
             return
         try:
@@ -62,8 +63,8 @@ class Deadlines:
             raise
 
 
-def _content_length(headers: Headers) -> int:
-    value = headers.get("content-length", "0")
-    if not (value.isascii() and value.isdigit() and len(value) < 20):
+def _content_length(scope: Scope) -> int:
+    value: bytes = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if not (value.isdigit() and len(value) < 20):
         raise InvalidInput("Content-Length is not a number")
     return int(value)

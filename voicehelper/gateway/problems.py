@@ -87,7 +87,7 @@ def _headers(error: VoiceHelperError, failure: BaseException) -> dict[str, str]:
     headers: dict[str, str] = {}
     if isinstance(failure, HTTPException) and failure.headers:
         headers.update(failure.headers)  # Allow of a 405
-    if error.status in {429, 503}:
+    if error.status in {429, 503} or error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 1)))
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

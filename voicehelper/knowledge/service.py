@@ -1,10 +1,12 @@
 """What users do with knowledge: make bases, upload documents, look at them, delete them."""
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from uuid import UUID
 
 from voicehelper.documents.formats import claimed_format
 from voicehelper.documents.model import FailureReason
+from voicehelper.effects import after_commit
 from voicehelper.errors import EmptyFile, InvalidInput, NotFound, UnsupportedType, VoiceHelperError
 from voicehelper.ids import new_id
 from voicehelper.knowledge.model import Added, Document, KnowledgeBase, NewVersion, Page
@@ -54,7 +56,8 @@ class KnowledgeService:
 
     async def delete_base(self, tenant_id: UUID, kb_id: UUID) -> None:
         """Delete the base and every trace of its documents. Raises `NotFound`."""
-        await self._delete_objects(await self._repository.delete_base(tenant_id, kb_id))
+        keys = await self._repository.delete_base(tenant_id, kb_id)
+        await after_commit(partial(self._delete_objects, keys))
         log.info("knowledge_base.deleted", kb_id=kb_id)
 
     async def upload(
@@ -103,7 +106,8 @@ class KnowledgeService:
 
     async def delete_document(self, tenant_id: UUID, document_id: UUID) -> None:
         """Delete every trace of the document. Raises `NotFound`."""
-        await self._delete_objects(await self._repository.delete_document(tenant_id, document_id))
+        keys = await self._repository.delete_document(tenant_id, document_id)
+        await after_commit(partial(self._delete_objects, keys))
         log.info("document.deleted", document_id=document_id)
 
     async def _put(self, key: str, name: str, content_type: str, data: AsyncIterator[bytes]) -> tuple[int, str]:

@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from voicehelper.context import current_context
+from voicehelper.effects import effects_after
 from voicehelper.errors import NotFound, Unavailable
 from voicehelper.stores.postgres.pool import Connection, Pool
 from voicehelper.stores.postgres.tenancy import OWNER, SYSTEM, Scope, switched, wanting
@@ -90,13 +91,15 @@ async def transaction(pool: Pool, scope: Scope = SYSTEM) -> AsyncIterator[Connec
 async def request_transaction(pool: Pool, tenant_id: UUID) -> AsyncIterator[Connection]:
     """A transaction that everything this task does on `pool` within the block takes part in: it is committed at the
     end of the block, or nothing of it is. A nested one is a savepoint. Other tasks use connections of their own.
+    What was left to `effects.after_commit` runs after the commit.
 
     Raises as `connection` does.
     """
-    async with transaction(pool, tenant_id) as conn:
-        if _joined(pool, tenant_id) is not None:
-            yield conn
-            return
+    if _joined(pool, tenant_id) is not None:
+        async with transaction(pool, tenant_id) as joined:
+            yield joined
+        return
+    async with effects_after(), transaction(pool, tenant_id) as conn:
         token = _REQUEST.set(_Open(pool, tenant_id, conn, asyncio.current_task()))
         try:
             yield conn

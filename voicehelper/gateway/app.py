@@ -4,14 +4,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from voicehelper import __version__
 from voicehelper.errors import VoiceHelperError
 from voicehelper.gateway.docs import serve_docs
-from voicehelper.gateway.middleware import Authentication, BodyLimit, Boundary, Deadlines, Edge
+from voicehelper.gateway.middleware import (
+    AddressLimit,
+    Authentication,
+    BodyLimit,
+    Boundary,
+    Deadlines,
+    Edge,
+    PrincipalLimits,
+    SocketOrigins,
+    cors_options,
+)
 from voicehelper.gateway.openapi import document_api
 from voicehelper.gateway.problems import handle
 from voicehelper.gateway.routes import API, operations
@@ -40,17 +51,30 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.include_router(operations.router)
     app.include_router(API)
-    for failure in (HTTPException, RequestValidationError, VoiceHelperError):
+    for failure in (HTTPException, RequestValidationError, WebSocketRequestValidationError, VoiceHelperError):
         app.add_exception_handler(failure, handle)
-    # Each one added wraps those before it: Edge is outermost.
-    app.add_middleware(Deadlines, settings=services.http)
-    app.add_middleware(BodyLimit, settings=services.http)
-    app.add_middleware(Authentication, verifier=services.verifier)
-    app.add_middleware(Boundary)
-    app.add_middleware(Edge, settings=services.http, templates=_templates(app))
+    _add_layers(app, services)
     document_api(app)
     serve_docs(app)
     return app
+
+
+def _add_layers(app: FastAPI, services: Services) -> None:
+    """Each one added wraps those before it: Edge is outermost. CORS lies around Boundary, so that pages of other sites
+    can read errors too."""
+    http, rates = services.http, services.rates
+    app.add_middleware(Deadlines, settings=http)
+    app.add_middleware(BodyLimit, settings=http)
+    if rates is not None:
+        app.add_middleware(PrincipalLimits, rates=rates)
+    app.add_middleware(Authentication, verifier=services.verifier)
+    if rates is not None:
+        app.add_middleware(AddressLimit, rates=rates)
+    app.add_middleware(SocketOrigins, origins=http.cors_origins)
+    app.add_middleware(Boundary)
+    if http.cors_origins:
+        app.add_middleware(CORSMiddleware, **cors_options(http.cors_origins))
+    app.add_middleware(Edge, settings=http, templates=_templates(app))
 
 
 def _templates(app: FastAPI) -> dict[object, str]:

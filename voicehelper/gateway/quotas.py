@@ -1,11 +1,12 @@
 """Which limits hold for a request: a function of who asks, from where, and for what."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 from voicehelper.config import LimitSettings
 from voicehelper.gateway.classes import RouteClass
 from voicehelper.identity import Principal
-from voicehelper.limits import AddressNames, Limit
+from voicehelper.limits import AddressNames, Limit, RateLimiter
 
 
 class Quotas:
@@ -43,6 +44,15 @@ class Quotas:
         if kind is RouteClass.UPLOAD:
             limits.append(Limit("tenant-uploads", _key("tenant-uploads", tenant), settings.uploads_per_tenant))
         return _held(*limits)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the layers that limit need: who counts, which rules hold, for windows of how many seconds."""
+
+    limiter: RateLimiter
+    quotas: Quotas
+    window_s: int
 
 
 def _actor(principal: Principal) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from voicehelper.config import HttpSettings
 from voicehelper.conversations import AnswerService, ConversationDirectory, KnowledgeScopes
+from voicehelper.gateway.quotas import Rates
 from voicehelper.identity import IdentityService, TokenVerifier
 from voicehelper.knowledge.model import Added, Document, KnowledgeBase, Page
 from voicehelper.retrieval.model import Retriever
@@ -68,7 +69,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Services:
-    """What the gateway is made of. Its lifespan starts and stops `answers`; who built the rest opens it."""
+    """What the gateway is made of. Its lifespan starts and stops `answers`; who built the rest opens it.
+
+    Without `rates`, anybody may ask for as much as he likes.
+    """
 
     http: HttpSettings
     identity: IdentityService
@@ -79,3 +83,4 @@ class Services:
     answers: AnswerService
     retriever: Retriever
     probes: tuple[Probe, ...] = ()
+    rates: Rates | None = None

@@ -2,18 +2,16 @@
 
 from voicehelper.limits.fallback import FallbackLimiter
 from voicehelper.limits.local import LocalLimiter
-from voicehelper.limits.model import BUCKETS, UNLIMITED, Counters, Limit, RateLimiter, Unlimited, Verdict
+from voicehelper.limits.model import BUCKETS, Counters, Limit, RateLimiter, Verdict
 from voicehelper.limits.names import AddressNames
 
 __all__ = [
     "BUCKETS",
-    "UNLIMITED",
     "AddressNames",
     "Counters",
     "FallbackLimiter",
     "Limit",
     "LocalLimiter",
     "RateLimiter",
-    "Unlimited",
     "Verdict",
 ]

@@ -69,17 +69,3 @@ class RateLimiter(Protocol):
     def known_refusal(self, limits: Sequence[Limit]) -> Verdict | None:
         """The verdict where it is known without asking that one of `limits` refuses."""
         ...
-
-
-class Unlimited:
-    """Admits everything; for installations that limit elsewhere."""
-
-    async def acquire(self, limits: Sequence[Limit]) -> Verdict:
-        """Admitted."""
-        return Verdict(True, 0, limits[0].quota, 0.0)
-
-    def known_refusal(self, limits: Sequence[Limit]) -> Verdict | None:
-        """None."""
-
-
-UNLIMITED: Final = Unlimited()

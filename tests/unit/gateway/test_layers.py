@@ -15,7 +15,7 @@ from voicehelper.context import current_context
 from voicehelper.errors import Forbidden, TokenExpired, Unauthenticated, Unavailable
 from voicehelper.gateway.deprecations import Deprecation
 from voicehelper.gateway.middleware import AddressLimit, Boundary, Edge, PrincipalLimits, SocketOrigins, cors_options
-from voicehelper.gateway.quotas import Quotas
+from voicehelper.gateway.quotas import Quotas, Rates
 from voicehelper.identity import Principal
 from voicehelper.limits import AddressNames, FallbackLimiter, Limit, LocalLimiter, Verdict
 
@@ -214,14 +214,14 @@ def limited(
 ) -> tuple[Any, FakeCounters]:
     counters = counters or FakeCounters()
     limiter = FallbackLimiter(counters, LocalLimiter(60.0))
-    rules = Quotas(LimitSettings(**quotas), AddressNames(b"key"))
-    inner: Any = PrincipalLimits(app, limiter, rules, 60)
+    rates = Rates(limiter, Quotas(LimitSettings(**quotas), AddressNames(b"key")), 60)
+    inner: Any = PrincipalLimits(app, rates)
     known = FakeAuthentication(inner, principal)
 
     async def authenticated(scope: Any, receive: Any, send: Any) -> None:
         await (known if scope["path"].startswith(("/api/v1/x", "/ws/")) else inner)(scope, receive, send)
 
-    return edge(Boundary(AddressLimit(authenticated, limiter, rules, 60))), counters
+    return edge(Boundary(AddressLimit(authenticated, rates))), counters
 
 
 MEMBER = Principal(uuid4(), uuid4())
@@ -265,9 +265,9 @@ async def test_what_counts_for_what(path: str, method: str, principal: Principal
 )
 async def test_answers_and_uploads_have_limits_of_their_own(path: str, key: Any, names: set[str]) -> None:
     counters = FakeCounters()
-    rules = Quotas(LimitSettings(), AddressNames(b"key"))
+    rates = Rates(FallbackLimiter(counters, LocalLimiter(60.0)), Quotas(LimitSettings(), AddressNames(b"key")), 60)
     principal = Principal(MEMBER.user_id, MEMBER.tenant_id, kind="key" if key else "user", key_id=key)
-    limits = PrincipalLimits(FakeApp(), FallbackLimiter(counters, LocalLimiter(60)), rules, 60)
+    limits = PrincipalLimits(FakeApp(), rates)
     app = edge(FakeAuthentication(limits, principal))
     await call(app, path, "POST")
     assert {limit.name for limit in counters.asked[0]} - {"address", "user", "key", "tenant"} == names

@@ -1,7 +1,7 @@
 """How often anybody may ask: one round trip to the counters for each request."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -9,8 +9,8 @@ from voicehelper.context import current_context
 from voicehelper.errors import RateLimited, Unauthenticated
 from voicehelper.gateway.classes import class_of
 from voicehelper.gateway.middleware.authentication import is_guarded
-from voicehelper.gateway.quotas import Quotas
-from voicehelper.limits import Limit, RateLimiter, Verdict
+from voicehelper.gateway.quotas import Rates
+from voicehelper.limits import Limit, Verdict
 from voicehelper.telemetry import metrics
 
 UNCOUNTED = frozenset({"/health", "/ready", "/metrics"})
@@ -24,10 +24,10 @@ class AddressLimit:
     no further than this.
     """
 
-    def __init__(self, app: ASGIApp, limiter: RateLimiter, quotas: Quotas, window_s: int) -> None:
+    def __init__(self, app: ASGIApp, rates: Rates) -> None:
         self._app = app
-        self._gate = _Gate(limiter, window_s)
-        self._quotas = quotas
+        self._gate = _Gate(rates)
+        self._quotas = rates.quotas
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or socket. Raises `RateLimited`."""
@@ -51,10 +51,10 @@ class AddressLimit:
 class PrincipalLimits:
     """Counts what is asked by somebody known: by address, user or key, tenant and class of route."""
 
-    def __init__(self, app: ASGIApp, limiter: RateLimiter, quotas: Quotas, window_s: int) -> None:
+    def __init__(self, app: ASGIApp, rates: Rates) -> None:
         self._app = app
-        self._gate = _Gate(limiter, window_s)
-        self._quotas = quotas
+        self._gate = _Gate(rates)
+        self._quotas = rates.quotas
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or socket. Raises `RateLimited`."""
@@ -68,9 +68,9 @@ class PrincipalLimits:
 class _Gate:
     """Asks the limiter and notes what the response's headers say; `Edge` adds them."""
 
-    def __init__(self, limiter: RateLimiter, window_s: int) -> None:
-        self._limiter = limiter
-        self._policy = lru_cache(256)(lambda named: _policy(named, window_s))
+    def __init__(self, rates: Rates) -> None:
+        self._limiter = rates.limiter
+        self._policy = lru_cache(256)(partial(_policy, rates.window_s))
 
     async def pass_or_raise(self, scope: Scope, limits: Sequence[Limit]) -> None:
         if limits:
@@ -92,6 +92,6 @@ class _Gate:
             raise RateLimited(details={"limit": limit.name}, retry_after=verdict.reset)
 
 
-def _policy(named: tuple[tuple[str, int], ...], window_s: int) -> bytes:
+def _policy(window_s: int, named: tuple[tuple[str, int], ...]) -> bytes:
     """The RateLimit-Policy field of draft-ietf-httpapi-ratelimit-headers-10."""
     return ", ".join(f'"{name}";q={quota};w={window_s}' for name, quota in named).encode()

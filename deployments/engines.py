@@ -9,7 +9,6 @@ from typing import TypeVar
 from deployments.wiring import Nodes
 from voicehelper.errors import Unavailable
 from voicehelper.knowledge.follower import KeywordFollower
-from voicehelper.ports.events import EventBus
 from voicehelper.ports.objects import ObjectStore
 from voicehelper.stores.keyword_files import index_name, keyword_folder
 from voicehelper.stores.objects import build_objects
@@ -18,7 +17,7 @@ from voicehelper.stores.postgres.keyword_feed import PostgresKeywordFeed
 from voicehelper.stores.postgres.migrate import migrate
 from voicehelper.stores.postgres.pool import Pool, create_pool
 from voicehelper.stores.postgres.wakeups import Wakeups
-from voicehelper.stores.redis_streams import RedisEventBus, connect_events
+from voicehelper.stores.redis import RedisLink, connect_redis
 from voicehelper.stores.tantivy import KeywordWriter
 from voicehelper.telemetry import get_logger
 
@@ -69,15 +68,15 @@ async def objects(nodes: Nodes) -> ObjectStore:
     return await nodes.shared("objects", make)
 
 
-async def events(nodes: Nodes) -> EventBus:
-    """Where what happened is published; connects at first use."""
+async def redis_link(nodes: Nodes) -> RedisLink:
+    """The process's link to Redis; connects at first use, and may be away."""
 
-    async def make() -> RedisEventBus:
-        bus = connect_events(nodes.settings.redis_dsn())
-        nodes.resources.push_async_callback(bus.close)
-        return bus
+    async def make() -> RedisLink:
+        link = connect_redis(nodes.settings.redis_dsn())
+        nodes.resources.push_async_callback(link.close)
+        return link
 
-    return await nodes.shared("events", make)
+    return await nodes.shared("redis", make)
 
 
 async def keyword_follower(nodes: Nodes, patience_s: float = 0.0) -> KeywordFollower:

@@ -5,13 +5,14 @@ Model libraries are loaded only in the process that builds the model, hence the 
 
 from typing import Any, Protocol
 
-from deployments.engines import database, events, keyword_follower, objects, wakeups
+from deployments.engines import database, keyword_follower, objects, wakeups
+from deployments.events import relay
 from deployments.reader import IsolatedReader
 from deployments.wiring import Node, Nodes
 from voicehelper.documents.isolation import IsolatedParser
 from voicehelper.documents.pipeline import parse_limits
 from voicehelper.errors import ModelUnavailable
-from voicehelper.knowledge.housekeeping import Housekeeper, OutboxRelay
+from voicehelper.knowledge.housekeeping import Housekeeper
 from voicehelper.knowledge.worker import IndexWorker
 from voicehelper.ports.chat import ChatModel
 from voicehelper.ports.embedder import Embedder
@@ -21,7 +22,6 @@ from voicehelper.retrieval.hybrid import HybridRetriever
 from voicehelper.retrieval.model import Retriever
 from voicehelper.stores.keyword_files import keyword_folder
 from voicehelper.stores.postgres.index_queue import PostgresIndexQueue, PostgresObjectTrash
-from voicehelper.stores.postgres.outbox import PostgresOutbox
 from voicehelper.stores.postgres.passages import PostgresPassages
 from voicehelper.stores.postgres.vectors import PgVectorIndex
 from voicehelper.stores.tantivy import TantivyKeywordIndex
@@ -68,11 +68,11 @@ async def _build_rag(nodes: Nodes) -> QuestionAnswerer:
 async def _build_indexer(nodes: Nodes) -> Indexer:
     pool, listener, store = await database(nodes), await wakeups(nodes), await objects(nodes)
     settings, embedder = nodes.settings.indexing, await nodes.get(EMBEDDER)
-    queue, outbox, trash = PostgresIndexQueue(pool, listener), PostgresOutbox(pool, listener), PostgresObjectTrash(pool)
+    queue, trash = PostgresIndexQueue(pool, listener), PostgresObjectTrash(pool)
     background = (
         await keyword_follower(nodes),
-        OutboxRelay(outbox, await events(nodes)),
-        Housekeeper(queue=queue, trash=trash, objects=store, outbox=outbox, max_attempts=settings.max_attempts),
+        await relay(nodes),
+        Housekeeper(queue=queue, trash=trash, objects=store, max_attempts=settings.max_attempts),
     )
     parser = await nodes.resources.enter_async_context(IsolatedParser(parse_limits(settings), settings.workers))
     worker = IndexWorker(

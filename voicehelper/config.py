@@ -168,9 +168,22 @@ class EventSettings(Section):
 
     backend: Literal["redis", "kafka"] = "redis"
     kafka_servers: str = Field("", description="host:port,... for backend `kafka`")
-    topic: str = Field("voicehelper.events", description="Stream or topic")
-    max_attempts: int = Field(5, description="Attempts of a consumer before an event becomes a dead letter")
+    topic: str = Field("voicehelper.events", description="Prefix of the streams, or topic")
+    partitions: int = Field(
+        8, gt=0, description="Consumers of one group that can work at the same time; never lower it"
+    )
+    max_attempts: int = Field(5, gt=0, description="Attempts of a consumer before an event becomes a dead letter")
     backoff_s: float = Field(1.0, description="First wait before another attempt; doubles each time")
+    outage_s: float = Field(900.0, description="How long an engine may be away before events that need it are given up")
+    handler_s: float = Field(120.0, gt=0, description="Time a consumer gets for one event")
+    lease_s: float = Field(
+        10.0, gt=0, description="A consumer silent for longer loses its partitions (backend `redis`)"
+    )
+    max_length: int = Field(
+        1_000_000, description="Entries of a stream beyond which even unread ones go (backend `redis`)"
+    )
+    keep_s: float = Field(7 * 86400.0, description="How long published events can be published again from the outbox")
+    republish_s: float = Field(3600.0, description="How far back that happens by itself when the bus has lost events")
 
 
 class TelemetrySettings(Section):

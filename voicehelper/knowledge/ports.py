@@ -23,7 +23,6 @@ from voicehelper.knowledge.model import (
     ReadDocument,
 )
 from voicehelper.ports.embedder import EmbedderInfo
-from voicehelper.ports.events import Event
 
 
 class KnowledgeRepository(Protocol):
@@ -202,22 +201,6 @@ class KeywordWriter(Protocol):
 
     def close(self) -> None:
         """Give the writer's lock back; what was not committed is lost."""
-        ...
-
-
-class Outbox(Protocol):
-    """Events written in the transactions that caused them."""
-
-    async def relay(self, publish: Callable[[Event], Awaitable[None]], limit: int = 100) -> int:
-        """Publish unpublished events, oldest first, and mark them; returns how many. One relay works at a time."""
-        ...
-
-    async def prune(self, keep_s: float) -> None:
-        """Forget events published more than `keep_s` seconds ago."""
-        ...
-
-    async def wait(self, timeout: float) -> None:
-        """Return when events may have arrived, at the latest after `timeout` seconds."""
         ...
 
 

@@ -10,17 +10,18 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from voicehelper.config import IndexingSettings
+from voicehelper.config import EventSettings, IndexingSettings
 from voicehelper.documents.model import Chunk, FailureReason
 from voicehelper.errors import UnprocessableDocument
+from voicehelper.events.relay import OutboxRelay
 from voicehelper.ids import new_id
 from voicehelper.knowledge.follower import KeywordFollower
-from voicehelper.knowledge.housekeeping import Housekeeper, OutboxRelay
+from voicehelper.knowledge.housekeeping import Housekeeper
 from voicehelper.knowledge.model import Added, Document, EmbeddedDocument, KeywordChunk, ReadDocument
 from voicehelper.knowledge.service import KnowledgeService
 from voicehelper.knowledge.worker import IndexWorker
 from voicehelper.ports.embedder import FakeEmbedder
-from voicehelper.ports.events import FakeEventBus
+from voicehelper.ports.events import EventBus, FakeEventBus
 from voicehelper.ports.objects import FakeObjectStore
 from voicehelper.ports.search import Scope
 from voicehelper.stores.postgres.index_queue import PostgresIndexQueue, PostgresObjectTrash
@@ -135,10 +136,11 @@ class House:
         return KeywordFollower(self.feed, (keyword or self.keyword).open, name)
 
     def full_worker(self, **changes: Any) -> IndexWorker:
-        keeper = Housekeeper(
-            queue=self.queue, trash=self.trash, objects=self.objects, outbox=self.outbox, max_attempts=3
-        )
-        return self.worker(background=[self.follower(), OutboxRelay(self.outbox, self.bus), keeper], **changes)
+        keeper = Housekeeper(queue=self.queue, trash=self.trash, objects=self.objects, max_attempts=3)
+        return self.worker(background=[self.follower(), self.relay(self.bus), keeper], **changes)
+
+    def relay(self, bus: EventBus) -> OutboxRelay:
+        return OutboxRelay(self.outbox, bus, EventSettings())
 
     async def document(self, document_id: UUID) -> Document:
         return await self.service.get_document(self.tenant_id, document_id)

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from voicehelper.config import EventSettings
 from voicehelper.embedded.ports import random_port
 from voicehelper.embedded.postgres import EmbeddedPostgres
 from voicehelper.embedded.process import EngineError, stop
 from voicehelper.embedded.valkey import EmbeddedValkey
 from voicehelper.errors import VoiceHelperError
-from voicehelper.knowledge.housekeeping import OutboxRelay
 from voicehelper.stores.postgres.migrate import migrate
 from voicehelper.stores.postgres.pool import create_pool
-from voicehelper.stores.redis_streams import STREAM, connect_events
+from voicehelper.stores.redis_streams import RedisEventBus, Streams, connect_streams
 
 DOCUMENTS = 40
 
@@ -79,7 +79,7 @@ async def test_every_acknowledged_upload_ends_although_engines_are_killed(
     house = tools.House(pool, await tools.make_tenant(pool))
     house.kb_id = (await house.service.create_base(house.tenant_id, "手册")).id
     house.reader.delay = 0.05
-    bus = connect_events(valkey.engine.url())
+    bus = RedisEventBus(connect_streams(valkey.engine.url()), EventSettings())
     acknowledged: list[Any] = []
 
     async def upload() -> None:
@@ -93,7 +93,7 @@ async def test_every_acknowledged_upload_ends_although_engines_are_killed(
                     await asyncio.sleep(0.1)
             acknowledged.append(added.document.id)
 
-    async with tools.running(house.full_worker(), OutboxRelay(house.outbox, bus)):
+    async with tools.running(house.full_worker(), house.relay(bus)):
         uploading = asyncio.create_task(upload())
         for pause in (0.0, 1.0):
             await asyncio.sleep(0.5)
@@ -106,8 +106,9 @@ async def test_every_acknowledged_upload_ends_although_engines_are_killed(
     assert await pool.fetchval("SELECT count(*) FROM chunks") == 3 * DOCUMENTS
     assert len(house.keyword.entries) == DOCUMENTS
     async with Redis.from_url(valkey.engine.url(), decode_responses=True, protocol=3) as client:
-        entries: Any = await client.xrange(STREAM)
-    relayed = {fields["id"] for _, fields in entries}
+        names = Streams(EventSettings())
+        entries: list[Any] = [await client.xrange(names.stream(number)) for number in names.partitions]
+    relayed = {fields["id"] for stream in entries for _, fields in stream}
     relayed |= {str(event.id) for event in house.bus.events}
     outbox = {str(row["id"]) for row in await pool.fetch("SELECT id FROM outbox WHERE type = 'document.indexed'")}
     assert outbox <= relayed

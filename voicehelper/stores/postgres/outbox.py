@@ -1,15 +1,26 @@
 """Events written in the transaction that caused them, relayed to the bus afterwards, at least once."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from voicehelper.events.fact import Fact, new_event
 from voicehelper.ports.events import Event
 from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
-from voicehelper.stores.postgres.pool import Connection, Pool
+from voicehelper.stores.postgres.pool import Connection, Pool, affected
 from voicehelper.stores.postgres.wakeups import OUTBOX, Wakeups, notify
 
 _RELAY_LOCK = 0x6F7574626F78  # "outbox"
+_TRY_LOCK = "SELECT pg_try_advisory_xact_lock($1)"
+_MARK = "SELECT t AS at, (extract(epoch FROM t) * 1000000)::bigint AS mark FROM clock_timestamp() t"
+_UNPUBLISHED = """
+SELECT id, type, tenant_id, payload, version, key, extract(epoch FROM created_at)::float8 AS occurred_at
+FROM outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1
+"""
+_RESTORE = """
+UPDATE outbox SET published_at = NULL
+WHERE published_at > now() - make_interval(secs => $2) AND (extract(epoch FROM published_at) * 1000000)::bigint > $1
+"""
 
 
 async def add_event(conn: Connection, tenant_id: UUID, fact: Fact) -> None:
@@ -33,35 +44,58 @@ async def add_events(conn: Connection, facts: Sequence[tuple[UUID, Fact]]) -> No
 
 
 class PostgresOutbox:
-    """`knowledge.ports.Outbox` on the table `outbox`."""
+    """`events.relay.Outbox` on the table `outbox`.
+
+    `seq` numbers events as they are inserted, so those of one key that hold a common lock commit in its order. The mark
+    of a batch is the time of its publication in microseconds, taken under the relay's lock.
+    """
 
     def __init__(self, pool: Pool, wakeups: Wakeups) -> None:
         self._pool = pool
         self._wakeups = wakeups
 
-    async def relay(self, publish: Callable[[Event], Awaitable[None]], limit: int = 100) -> int:
-        """See `Outbox`. An error of `publish` ends the round; what went out before is marked."""
+    async def relay(self, publish: Callable[[Sequence[Event], int], Awaitable[None]], limit: int = 200) -> int:
+        """See `Outbox`."""
         async with transaction(self._pool, SYSTEM) as conn:
-            if not await conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", _RELAY_LOCK):
+            if not await conn.fetchval(_TRY_LOCK, _RELAY_LOCK):
                 return 0
-            rows = await conn.fetch(
-                "SELECT id, type, tenant_id, payload, version, key,"
-                " extract(epoch FROM created_at)::float8 AS occurred_at FROM outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1",
-                limit,
+            rows = await conn.fetch(_UNPUBLISHED, limit)
+            if not rows:
+                return 0
+            moment = await conn.fetchrow(_MARK)
+            assert moment is not None
+            await publish([Event(**row) for row in rows], moment["mark"])
+            ids = [row["id"] for row in rows]
+            await conn.execute("UPDATE outbox SET published_at = $2 WHERE id = ANY($1::uuid[])", ids, moment["at"])
+        return len(rows)
+
+    async def restore(self, marked: Callable[[], Awaitable[int | None]], at_most_s: float) -> int:
+        """See `Outbox`."""
+        async with transaction(self._pool, SYSTEM) as conn:
+            if not await conn.fetchval(_TRY_LOCK, _RELAY_LOCK):
+                return 0
+            mark = await marked()
+            return 0 if mark is None else affected(await conn.execute(_RESTORE, mark, at_most_s))
+
+    async def republish(self, since: datetime) -> int:
+        """See `Outbox`."""
+        async with transaction(self._pool, SYSTEM) as conn:
+            done = await conn.execute(
+                "UPDATE outbox SET published_at = NULL WHERE published_at IS NOT NULL AND created_at >= $1", since
             )
-            sent: list[UUID] = []
-            failure: Exception | None = None
-            for row in rows:
-                try:
-                    await publish(Event(**row))
-                except Exception as error:  # noqa: BLE001 - raised below, after marking what went out
-                    failure = error
-                    break
-                sent.append(row["id"])
-            await conn.execute("UPDATE outbox SET published_at = now() WHERE id = ANY($1::uuid[])", sent)
-        if failure is not None:
-            raise failure
-        return len(sent)
+            await notify(conn, OUTBOX)
+        return affected(done)
+
+    async def waiting_s(self) -> float:
+        """See `Outbox`."""
+        async with connection(self._pool, SYSTEM) as conn:
+            return float(
+                await conn.fetchval(
+                    "SELECT coalesce(extract(epoch FROM now() - created_at), 0)::float8 FROM outbox"
+                    " WHERE published_at IS NULL ORDER BY seq LIMIT 1"
+                )
+                or 0.0
+            )
 
     async def prune(self, keep_s: float) -> None:
         """See `Outbox`."""

@@ -15,7 +15,8 @@ INDEX = "voicehelper_index"
 KEYWORD = "voicehelper_keyword"
 OUTBOX = "voicehelper_outbox"
 IDENTITY = "voicehelper_identity"
-CHANNELS = (INDEX, KEYWORD, OUTBOX, IDENTITY)
+REPLAYS = "voicehelper_replays"
+CHANNELS = (INDEX, KEYWORD, OUTBOX, IDENTITY, REPLAYS)
 
 
 async def notify(conn: Connection, channel: str) -> None:
@@ -50,7 +51,7 @@ class Wakeups:
 
     async def _listen(self) -> None:
         """Hold a connection and listen on every channel, until it is lost."""
-        with suppress(Unavailable, asyncpg.PostgresError):
+        with suppress(Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError):  # lost, perhaps while it was left
             async with connection(self._pool, SYSTEM) as conn:
                 lost = asyncio.Event()
                 conn.add_termination_listener(partial(_set, lost))

@@ -100,7 +100,9 @@ CREATE TABLE identity_changes (
     expires_at timestamptz NOT NULL                            -- no token from before `at` is valid beyond it
 );
 CREATE INDEX identity_changes_expired ON identity_changes (expires_at);
-CREATE FUNCTION identity_changes_ordered() RETURNS trigger LANGUAGE plpgsql AS $$
+-- As the owner: it runs at commit, under whatever role and tenant the last statement had.
+CREATE FUNCTION identity_changes_ordered() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path FROM CURRENT AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('voicehelper.identity_changes'));
     UPDATE identity_changes SET seq = nextval('identity_changes_seq') WHERE id = NEW.id;

@@ -1,7 +1,6 @@
 """Turns that leave the context window are summarised, so that a long conversation still knows how it began."""
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
@@ -9,21 +8,23 @@ from uuid import UUID
 
 from voicehelper.config import ConversationSettings
 from voicehelper.conversations.context import SLACK_TURNS, ContextCache, ContextStore, SeenTurn, Window, fitting
+from voicehelper.documents.sentences import split_sentences
 from voicehelper.errors import InvalidInput, RateLimited, Unavailable
 from voicehelper.ports.chat import ChatDelta, ChatModel, ChatRequest
 from voicehelper.ports.clock import Clock
+from voicehelper.rag.numbers import mentioned, stated
 from voicehelper.rag.prompt import summary_prompt
+from voicehelper.rag.terms import content_terms, product_codes
 from voicehelper.telemetry import get_logger, stage
 from voicehelper.telemetry.metrics import SUMMARIES
 
 log = get_logger(__name__)
 
 _BATCH = 2 * SLACK_TURNS  # turns summarised at once
-_MAX_TOKENS = 96
+_MAX_TOKENS = 128
 _LOOK_S = 0.2  # how soon a summary makes way for a question
 _LONGEST = 300
 _QUESTION, _ANSWER = 80, 160
-_IGNORANCE = re.compile(r"^\s*(?:不知道|I don't know)", re.IGNORECASE)
 
 
 class SummaryStore(ContextStore, Protocol):
@@ -119,8 +120,6 @@ class Summaries:
         except (Unavailable, RateLimited) as error:
             log.info("summary.put_off", code=error.code)
             return None
-        except InvalidInput:  # longer than the model's context
-            return enumerated(before, leaving)
         finally:
             task.cancel()
             await asyncio.wait((task,))  # until the model has stopped
@@ -133,13 +132,28 @@ class Summaries:
             timer.cancel()
 
     async def _write(self, before: str, leaving: Sequence[SeenTurn]) -> str:
-        text = ""
-        request = ChatRequest(summary_prompt(talk_of(before, leaving)), max_tokens=_MAX_TOKENS)
-        async with aclosing(self._chat.stream(request)) as events:  # type: ignore[type-var]
-            async for event in events:
-                text += event.text if isinstance(event, ChatDelta) else ""
-        text = storable(text)[:_LONGEST]
-        return enumerated(before, leaving) if not text or _IGNORANCE.match(text) else text
+        """A small model that is to fold turns into a summary copies the summary: so it condenses the turns alone, and
+        the whole only where that gets too long."""
+        part = await self._condense(talk_of(leaving)) or enumerated(leaving)
+        whole = f"{before} {part}".strip()
+        if len(whole) > _LONGEST:
+            whole = await self._condense(whole) or whole
+        return whole if len(whole) <= _LONGEST else "…" + whole[-_LONGEST + 1 :]
+
+    async def _condense(self, text: str) -> str:
+        """What the model makes of `text`; empty where nothing of that rests on it, or `text` is too long for it."""
+        said, whole = "", False
+        request = ChatRequest(summary_prompt(text), max_tokens=_MAX_TOKENS)
+        try:
+            async with aclosing(self._chat.stream(request)) as events:  # type: ignore[type-var]
+                async for event in events:
+                    if isinstance(event, ChatDelta):
+                        said += event.text
+                    else:
+                        whole = event.finish_reason == "stop"
+        except InvalidInput:
+            return ""
+        return supported(storable(said), text, whole)
 
 
 def _due(leaving: Sequence[SeenTurn], window: Window) -> bool:
@@ -147,19 +161,32 @@ def _due(leaving: Sequence[SeenTurn], window: Window) -> bool:
     return len(leaving) >= SLACK_TURNS or bool(leaving and leaving[0].seq < window.turns[0].seq)
 
 
-def talk_of(before: str, turns: Sequence[SeenTurn]) -> str:
-    """What the model is to summarise: the earlier summary, then each turn, shortened."""
-    lines = [f"此前：{before}"] if before else []
+def supported(said: str, source: str, whole: bool = True) -> str:
+    """The sentences of `said` that rest on `source`: it holds their numbers and product codes, and half their words.
+    Where `said` is not the whole, its last sentence is left out."""
+    numbers, codes, words = mentioned(source), set(product_codes(source)), content_terms(source)
+
+    def rests(sentence: str) -> bool:
+        terms = content_terms(sentence)
+        known = stated(sentence) <= numbers and set(product_codes(sentence)) <= codes
+        return known and bool(terms) and 2 * len(terms & words) >= len(terms)
+
+    sentences = [said[start:end] for start, end in split_sentences(said)]
+    return " ".join(sentence for sentence in (sentences if whole else sentences[:-1]) if rests(sentence))
+
+
+def talk_of(turns: Sequence[SeenTurn]) -> str:
+    """What the model is to summarise: each turn, shortened."""
+    lines = []
     for turn in turns:
         lines += [f"用户：{shortened(turn.question, _QUESTION)}", f"客服：{shortened(turn.answer, _ANSWER)}"]
     return "\n".join(lines)
 
 
-def enumerated(before: str, turns: Sequence[SeenTurn]) -> str:
-    """A summary without a model: the questions in their own words, the oldest shortened away first."""
-    asked = "；".join(shortened(turn.question, _QUESTION // 2) for turn in turns)
-    text = f"{before} {asked}".strip() if before else f"用户问过：{asked}"
-    return text if len(text) <= _LONGEST else "…" + text[-_LONGEST + 1 :]
+def enumerated(turns: Sequence[SeenTurn]) -> str:
+    """A summary without a model: the questions in their own words."""
+    asked = (shortened(turn.question, _QUESTION // 2).rstrip("？?。.！!") for turn in turns)
+    return f"用户问过：{'；'.join(asked)}。"
 
 
 def shortened(text: str, longest: int) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from voicehelper.config import ConversationSettings
 from voicehelper.conversations.context import SLACK_TURNS, ContextCache, SeenTurn, Window
-from voicehelper.conversations.summaries import Summaries, enumerated, talk_of
+from voicehelper.conversations.summaries import Summaries, enumerated, supported, talk_of
 from voicehelper.errors import ModelUnavailable, Unavailable
 from voicehelper.ids import new_id
 from voicehelper.ports.chat import ChatRequest, FakeChatModel
@@ -16,13 +16,16 @@ from voicehelper.rag.prompt import stable_prefix
 
 TENANT, CONVERSATION = new_id(), new_id()
 KEPT = 3
+SAID = "手册讲保养。"
 
 
 class FakeStore:
     """A conversation of completed turns, with its summary."""
 
     def __init__(self, tokens: Sequence[int]) -> None:
-        self.all = [SeenTurn(2 * n, f"问题{n}", f"答案{n}", length) for n, length in enumerate(tokens, 1)]
+        self.all = [
+            SeenTurn(2 * n, f"手册第{n}页讲什么？", f"讲保养{n}。", length) for n, length in enumerate(tokens, 1)
+        ]
         self.summary, self.summary_seq = "", 0
         self.overtaken = False
 
@@ -74,41 +77,41 @@ async def after(maker: Summaries, store: FakeStore) -> bool:
 
 @pytest.mark.parametrize("count", [1, KEPT, KEPT + SLACK_TURNS - 1])
 async def test_a_few_turns_wait_in_the_window(count: int) -> None:
-    store, chat = FakeStore([10] * count), FakeChatModel("概括")
+    store, chat = FakeStore([10] * count), FakeChatModel(SAID)
     assert not await after(summaries(store, chat), store)
     assert chat.requests == []
 
 
 async def test_the_turns_before_the_window_are_summarised() -> None:
-    store, chat, cache = FakeStore([10] * (KEPT + SLACK_TURNS)), FakeChatModel("用户问了一到四。"), FakeCache()
+    store, chat, cache = FakeStore([10] * (KEPT + SLACK_TURNS)), FakeChatModel(SAID), FakeCache()
     assert await after(summaries(store, chat, cache), store)
-    assert (store.summary, store.summary_seq) == ("用户问了一到四。", 2 * SLACK_TURNS)
+    assert (store.summary, store.summary_seq) == (SAID, 2 * SLACK_TURNS)
     assert cache.summary == (store.summary, store.summary_seq)
     messages = chat.requests[0].messages
     assert messages[:-1] == stable_prefix()
-    assert "问题4" in messages[-1].content
-    assert "问题5" not in messages[-1].content
+    assert "第4页" in messages[-1].content
+    assert "第5页" not in messages[-1].content
     assert not await after(summaries(store, chat, cache), store)  # told twice of the same answer
 
 
 async def test_the_next_summary_contains_the_one_before() -> None:
-    store, chat = FakeStore([10] * (KEPT + SLACK_TURNS)), FakeChatModel("第一份概括")
+    store, chat = FakeStore([10] * (KEPT + SLACK_TURNS)), FakeChatModel("手册第3页讲保养。")
     await after(summaries(store, chat), store)
     store.all += [SeenTurn(2 * n, f"问题{n}", "答", 10) for n in range(len(store.all) + 1, len(store.all) + 5)]
     assert await after(summaries(store, chat), store)
-    assert "第一份概括" in chat.requests[1].messages[-1].content
+    assert store.summary == "手册第3页讲保养。 用户问过：手册第5页讲什么；手册第6页讲什么；手册第7页讲什么；问题8。"
     assert store.summary_seq == 4 * SLACK_TURNS
 
 
 async def test_a_turn_too_long_for_the_window_is_summarised_at_once() -> None:
     store = FakeStore([10, 900, 900])
-    assert await after(summaries(store, FakeChatModel("概括")), store)
+    assert await after(summaries(store, FakeChatModel(SAID)), store)
     assert store.summary_seq == 4
 
 
 async def test_a_backlog_goes_away_in_batches() -> None:
     store, maker = FakeStore([10] * 40), None
-    maker = summaries(store, FakeChatModel("概括"))
+    maker = summaries(store, FakeChatModel(SAID))
     rounds = 0
     while await after(maker, store):
         rounds += 1
@@ -117,7 +120,7 @@ async def test_a_backlog_goes_away_in_batches() -> None:
 
 
 async def test_nobody_waits_for_a_summary() -> None:
-    store, chat = FakeStore([10] * (KEPT + SLACK_TURNS)), FakeChatModel("概括")
+    store, chat = FakeStore([10] * (KEPT + SLACK_TURNS)), FakeChatModel(SAID)
     assert not await after(summaries(store, chat, busy=lambda: True), store)
     assert chat.requests == []
     overdue = FakeStore([10] * (KEPT + 2 * SLACK_TURNS))
@@ -125,7 +128,7 @@ async def test_nobody_waits_for_a_summary() -> None:
 
 
 async def test_a_summary_makes_way_for_a_question() -> None:
-    store, chat = FakeStore([10] * (KEPT + SLACK_TURNS)), FakeChatModel("概括" * 50, delay=0.02)
+    store, chat = FakeStore([10] * (KEPT + SLACK_TURNS)), FakeChatModel(SAID * 50, delay=0.02)
     maker = summaries(store, chat, clock=SystemClock(), busy=lambda: bool(chat.requests))
     assert not await after(maker, store)
     assert (store.summary, chat.cancelled) == ("", 1)
@@ -134,24 +137,45 @@ async def test_a_summary_makes_way_for_a_question() -> None:
 async def test_without_the_model_the_next_answer_tries_again() -> None:
     store = FakeStore([10] * (KEPT + SLACK_TURNS))
     assert not await after(summaries(store, DownModel()), store)
-    assert await after(summaries(store, FakeChatModel("概括")), store)
+    assert await after(summaries(store, FakeChatModel(SAID)), store)
 
 
 async def test_a_summary_overtaken_by_another_is_dropped() -> None:
     store, cache = FakeStore([10] * (KEPT + SLACK_TURNS)), FakeCache()
     store.overtaken = True
-    assert not await after(summaries(store, FakeChatModel("概括"), cache), store)
+    assert not await after(summaries(store, FakeChatModel(SAID), cache), store)
     assert cache.summary is None
 
 
 async def test_a_model_that_says_nothing_leaves_the_questions_themselves() -> None:
-    for reply in ("不知道。", "", "\x00"):
+    for reply in ("不知道。", "", "\x00", "相机 C1 售价 800 元。"):
         store = FakeStore([10] * (KEPT + SLACK_TURNS))
         assert await after(summaries(store, FakeChatModel(reply), FakeCache(away=True)), store)
-        assert store.summary == "用户问过：问题1；问题2；问题3；问题4"
+        assert store.summary.startswith("用户问过：手册第1页讲什么；手册第2页")
+
+
+async def test_a_summary_that_grows_too_long_is_condensed() -> None:
+    store, chat = FakeStore([10] * (KEPT + SLACK_TURNS)), FakeChatModel(SAID)
+    store.summary = "手册讲保养。" * 50
+    assert await after(summaries(store, chat), store)
+    assert len(chat.requests) == 2
+    assert store.summary == SAID
+    store, chat = FakeStore([10] * (KEPT + SLACK_TURNS)), FakeChatModel("不知道。")
+    store.summary = "手册讲保养。" * 50
+    assert await after(summaries(store, chat), store)
+    assert len(store.summary) == 300
+    assert store.summary.startswith("…")
+    assert store.summary.endswith("手册第4页讲什么。")
+
+
+def test_only_what_rests_on_the_talk_is_kept() -> None:
+    talk = "用户：扫地机器人 X9 多少钱？\n客服：售价 1299 元，保修 2 年。"
+    assert supported("扫地机器人 X9 售价 1299 元。相机 C1 售价 800 元。", talk) == "扫地机器人 X9 售价 1299 元。"
+    assert supported("扫地机器人 X9 售价 1199 元。", talk) == ""
+    assert supported("机器人保修 2 年。售价 12", talk, whole=False) == "机器人保修 2 年。"
 
 
 def test_long_texts_are_shortened_for_the_model() -> None:
     turns = [SeenTurn(2, "问\n" * 500, "答" * 500, 800)]
-    assert len(talk_of("此前的概括", turns)) < 300
-    assert len(enumerated("先前" * 200, turns * 20)) <= 300
+    assert len(talk_of(turns)) < 300
+    assert len(enumerated(turns)) < 60

@@ -18,9 +18,11 @@ from voicehelper.identity import (
     ensure_configured_admin,
     load_signing_key,
 )
+from voicehelper.identity.secrets import SecretBox, load_master_key
 from voicehelper.knowledge.service import KnowledgeService
 from voicehelper.ports.clock import SystemClock
 from voicehelper.stores.postgres.conversations import PostgresConversations
+from voicehelper.stores.postgres.idempotency import PURPOSE, PostgresIdempotency
 from voicehelper.stores.postgres.identity import PostgresUsers
 from voicehelper.stores.postgres.index_queue import PostgresObjectTrash
 from voicehelper.stores.postgres.knowledge import PostgresKnowledge
@@ -59,6 +61,7 @@ async def gateway_services(nodes: Nodes) -> Services:
         ),
         retriever=await nodes.get(RETRIEVAL),
         probes=await _probes(nodes, pool),
+        idempotency=PostgresIdempotency(pool, SecretBox(load_master_key(settings), PURPOSE)),
     )
 
 

@@ -19,6 +19,7 @@ from voicehelper.gateway.middleware import (
     Boundary,
     Deadlines,
     Edge,
+    Idempotency,
     PrincipalLimits,
     SocketOrigins,
     cors_options,
@@ -64,6 +65,8 @@ def _add_layers(app: FastAPI, services: Services) -> None:
     can read errors too."""
     http, rates = services.http, services.rates
     app.add_middleware(Deadlines, settings=http)
+    if services.idempotency is not None:
+        app.add_middleware(Idempotency, store=services.idempotency, settings=http)
     app.add_middleware(BodyLimit, settings=http)
     if rates is not None:
         app.add_middleware(PrincipalLimits, rates=rates)

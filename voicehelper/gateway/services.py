@@ -8,6 +8,7 @@ from uuid import UUID
 from voicehelper.config import HttpSettings
 from voicehelper.conversations import AnswerService, ConversationDirectory, KnowledgeScopes
 from voicehelper.gateway.quotas import Rates
+from voicehelper.idempotency import IdempotencyStore
 from voicehelper.identity import IdentityService, TokenVerifier
 from voicehelper.knowledge.model import Added, Document, KnowledgeBase, Page
 from voicehelper.retrieval.model import Retriever
@@ -71,7 +72,7 @@ class Probe:
 class Services:
     """What the gateway is made of. Its lifespan starts and stops `answers`; who built the rest opens it.
 
-    Without `rates`, anybody may ask for as much as he likes.
+    Without `rates`, anybody may ask for as much as he likes; without `idempotency`, a write sent twice happens twice.
     """
 
     http: HttpSettings
@@ -84,3 +85,4 @@ class Services:
     retriever: Retriever
     probes: tuple[Probe, ...] = ()
     rates: Rates | None = None
+    idempotency: IdempotencyStore | None = None

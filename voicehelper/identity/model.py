@@ -1,5 +1,6 @@
-"""Users, tokens, and what stores them."""
+"""Users, principals, tokens, and what stores users."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -12,7 +13,17 @@ PrincipalKind = Literal["user", "key", "visitor"]
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An account. `email` is unique over all tenants and stored as `normalise_email` gives it."""
+    """An account. `email` is unique over all tenants and stored as `normalise_email` gives it.
+
+    Attributes:
+        password_hash: empty for a visitor, who cannot log in.
+        disabled: this account was switched off.
+        kind: `visitor` for an anonymous end customer, who has neither address nor password.
+        platform: may administer tenants.
+        version: grows with every change by an administrator.
+        tenant_disabled: the whole tenant was switched off.
+        erased: the person asked to be forgotten; the row stays for what refers to it.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -20,6 +31,19 @@ class User:
     password_hash: str
     role: str
     disabled: bool = False
+    name: str = ""
+    kind: Literal["person", "visitor"] = "person"
+    platform: bool = False
+    version: int = 1
+    created_at: datetime | None = None
+    last_login_at: datetime | None = None
+    tenant_disabled: bool = False
+    erased: bool = False
+
+    @property
+    def active(self) -> bool:
+        """Whether it may be used at all."""
+        return not (self.disabled or self.tenant_disabled or self.erased)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +82,37 @@ class AccessToken:
     expires_in: int
 
 
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """What a login or a refresh gives: lives in seconds. The refresh token is good for one use."""
+
+    access_token: str
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserQuery:
+    """Which people of a tenant, newest first. `text` is looked for in addresses and names; `before` is the id of the
+    last one of the page before."""
+
+    text: str | None = None
+    role: str | None = None
+    disabled: bool | None = None
+    before: UUID | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class UserChange:
+    """New values; None leaves the old."""
+
+    name: str | None = None
+    role: str | None = None
+    disabled: bool | None = None
+
+
 class UserRepository(Protocol):
     """Where users lie. Every method raises `Unavailable` when the store cannot be reached."""
 
@@ -69,6 +124,32 @@ class UserRepository(Protocol):
         """The user of this tenant."""
         ...
 
+    async def find(self, tenant_id: UUID, query: UserQuery) -> Sequence[User]:
+        """People of the tenant that match; neither visitors nor erased ones."""
+        ...
+
+    async def create(self, user: User) -> User:
+        """Store a new user. Raises `Conflict` when the address is taken, `InvalidInput` when there is no such role."""
+        ...
+
+    async def change(self, tenant_id: UUID, user_id: UUID, version: int, change: UserChange) -> User:
+        """Apply `change` if `version` is the present one; replicas learn of it.
+
+        Raises:
+            NotFound, VersionConflict: no such user, or changed meanwhile.
+            Conflict: the tenant would be left without an active owner.
+            InvalidInput: there is no such role.
+        """
+        ...
+
+    async def set_password(self, tenant_id: UUID, user_id: UUID, password_hash: str, at: datetime) -> None:
+        """Replace the hash; `version` grows."""
+        ...
+
+    async def note_login(self, user: User, at: datetime, new_hash: str | None) -> None:
+        """Remember the login; `new_hash` replaces the password hash (its parameters were outdated)."""
+        ...
+
     async def record_login(self, user_id: UUID, at: datetime, new_hash: str | None) -> None:
         """Remember the login; `new_hash` replaces the password hash (its parameters were outdated)."""
         ...
@@ -78,7 +159,8 @@ class UserRepository(Protocol):
         ...
 
     async def create_admin(self, tenant: str, email: str, password_hash: str) -> User:
-        """Create the tenant (unless it exists) and its administrator. Raises `Conflict` when the address is taken."""
+        """Create the tenant (unless it exists) and its owner, who administers the platform. Raises `Conflict` when the
+        address is taken."""
         ...
 
 

@@ -1,33 +1,110 @@
-"""Tenants and users in PostgreSQL."""
+"""Users in PostgreSQL, and the first tenant."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 
-from voicehelper.errors import Conflict
-from voicehelper.identity.model import User
+from voicehelper.errors import Conflict, InvalidInput, NotFound, VersionConflict
+from voicehelper.identity.model import User, UserChange, UserQuery
+from voicehelper.identity.permissions import BUILT_IN
 from voicehelper.ids import new_id
+from voicehelper.stores.postgres.guard import SYSTEM, Scope, transaction
 from voicehelper.stores.postgres.guard import connection as connected
-from voicehelper.stores.postgres.guard import transaction
-from voicehelper.stores.postgres.pool import Pool
+from voicehelper.stores.postgres.identity_changes import record_change
+from voicehelper.stores.postgres.pool import Connection, Pool
 
-_USERS = "SELECT u.id, u.tenant_id, u.email, u.password_hash, u.role, u.disabled FROM users u"
+OWNER = "owner"
+USERS = """
+SELECT u.id, u.tenant_id, coalesce(u.email, '') AS email, coalesce(u.password_hash, '') AS password_hash, u.role,
+       u.disabled, u.name, u.kind, u.platform, u.version, u.created_at, u.last_login_at,
+       t.disabled AS tenant_disabled, u.erased_at IS NOT NULL AS erased
+FROM users u JOIN tenants t ON t.id = u.tenant_id"""
+_ONE = USERS + " WHERE u.tenant_id = $1 AND u.id = $2"
+_BY_EMAIL = USERS + " WHERE u.email = $1"
+_FIRST = USERS + " WHERE t.name = $1 AND u.role = 'owner' ORDER BY u.id LIMIT 1"
+_FIND = (
+    USERS
+    + """
+WHERE u.tenant_id = $1 AND u.kind = 'person' AND u.erased_at IS NULL
+  AND ($2::text IS NULL OR u.email ILIKE $2 OR u.name ILIKE $2) AND ($3::text IS NULL OR u.role = $3)
+  AND ($4::boolean IS NULL OR u.disabled = $4) AND ($5::uuid IS NULL OR u.id < $5)
+ORDER BY u.id DESC LIMIT $6"""
+)
+_CREATE = """
+INSERT INTO users (id, tenant_id, email, password_hash, role, name, kind, platform)
+VALUES ($1, $2, nullif($3, ''), nullif($4, ''), $5, $6, $7, $8)"""
+_OWNERS = """
+SELECT id FROM users WHERE tenant_id = $1 AND role = 'owner' AND NOT disabled AND erased_at IS NULL
+ORDER BY id FOR UPDATE"""
+_LOCK = """
+SELECT version FROM users
+WHERE tenant_id = $1 AND id = $2 AND kind = 'person' AND erased_at IS NULL FOR UPDATE"""
+_CHANGE = """
+UPDATE users SET name = coalesce($3, name), role = coalesce($4, role), disabled = coalesce($5, disabled),
+                 version = version + 1, updated_at = now()
+WHERE tenant_id = $1 AND id = $2"""
+_RENEW = """
+UPDATE users SET password_hash = $3, password_changed_at = $4, version = version + 1, updated_at = now()
+WHERE tenant_id = $1 AND id = $2"""
+_LOGIN = """
+UPDATE users SET last_login_at = $3, password_hash = coalesce($4, password_hash)
+WHERE tenant_id = $1 AND id = $2"""
 
 
 class PostgresUsers:
     """`UserRepository` on the tables `tenants` and `users`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, access_token_s: float = 3600) -> None:
+        """`access_token_s`: the life of the tokens that learn of a change."""
         self._pool = pool
+        self._access_token_s = access_token_s
 
     async def by_email(self, email: str) -> User | None:
-        """The user with this address."""
-        return await self._one(_USERS + " WHERE u.email = $1", email)
+        """See `UserRepository`."""
+        return await self._one(SYSTEM, _BY_EMAIL, email)
 
     async def get(self, tenant_id: UUID, user_id: UUID) -> User | None:
-        """The user of this tenant."""
-        return await self._one(_USERS + " WHERE u.tenant_id = $1 AND u.id = $2", tenant_id, user_id)
+        """See `UserRepository`."""
+        return await self._one(tenant_id, _ONE, tenant_id, user_id)
+
+    async def find(self, tenant_id: UUID, query: UserQuery) -> Sequence[User]:
+        """See `UserRepository`."""
+        filters = (like(query.text), query.role, query.disabled, query.before, query.limit)
+        async with connected(self._pool, tenant_id) as connection:
+            rows = await connection.fetch(_FIND, tenant_id, *filters)
+        return [User(**dict(row)) for row in rows]
+
+    async def create(self, user: User) -> User:
+        """See `UserRepository`."""
+        async with transaction(self._pool, user.tenant_id) as connection:
+            await hold_role(connection, user.tenant_id, user.role)
+            await add_user(connection, user)
+            return await _fetch(connection, user.tenant_id, user.id)
+
+    async def change(self, tenant_id: UUID, user_id: UUID, version: int, change: UserChange) -> User:
+        """See `UserRepository`."""
+        async with transaction(self._pool, tenant_id) as connection:
+            if change.disabled or change.role not in {None, OWNER}:
+                await keep_an_owner(
+                    connection, tenant_id, user_id
+                )  # before the user's row, so that locks have an order
+            present = await connection.fetchval(_LOCK, tenant_id, user_id)
+            if present is None:
+                raise NotFound
+            if present != version:
+                raise VersionConflict(details={"version": present})
+            if change.role is not None:
+                await hold_role(connection, tenant_id, change.role)
+            await connection.execute(_CHANGE, tenant_id, user_id, change.name, change.role, change.disabled)
+            await record_change(connection, "user", tenant_id, user_id, self._access_token_s)
+            return await _fetch(connection, tenant_id, user_id)
+
+    async def set_password(self, tenant_id: UUID, user_id: UUID, password_hash: str, at: datetime) -> None:
+        """See `UserRepository`."""
+        async with connected(self._pool, tenant_id) as connection:
+            await connection.execute(_RENEW, tenant_id, user_id, password_hash, at)
 
     async def record_login(self, user_id: UUID, at: datetime, new_hash: str | None) -> None:
         """Remember the login and, where given, the renewed hash."""
@@ -39,37 +116,79 @@ class PostgresUsers:
                 new_hash,
             )
 
+    async def note_login(self, user: User, at: datetime, new_hash: str | None) -> None:
+        """See `UserRepository`."""
+        async with connected(self._pool, user.tenant_id) as connection:
+            await connection.execute(_LOGIN, user.tenant_id, user.id, at, new_hash)
+
     async def first_admin(self, tenant: str) -> User | None:
-        """The oldest administrator of the tenant."""
-        return await self._one(
-            _USERS + " JOIN tenants t ON t.id = u.tenant_id"
-            " WHERE t.name = $1 AND u.role = 'owner' ORDER BY u.id LIMIT 1",
-            tenant,
-        )
+        """See `UserRepository`."""
+        return await self._one(SYSTEM, _FIRST, tenant)
 
     async def create_admin(self, tenant: str, email: str, password_hash: str) -> User:
-        """Create tenant and administrator. Raises `Conflict` when the address is taken."""
-        async with transaction(self._pool) as connection:
+        """See `UserRepository`."""
+        async with transaction(self._pool, SYSTEM) as connection:
             await connection.execute(
                 "INSERT INTO tenants (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", new_id(), tenant
             )
             tenant_id = await connection.fetchval("SELECT id FROM tenants WHERE name = $1", tenant)
-            user = User(new_id(), tenant_id, email, password_hash, "owner")
-            try:
-                await connection.execute(
-                    "INSERT INTO users (id, tenant_id, email, password_hash, role, platform)"
-                    " VALUES ($1, $2, $3, $4, $5, true)",
-                    user.id,
-                    tenant_id,
-                    email,
-                    password_hash,
-                    user.role,
-                )
-            except asyncpg.UniqueViolationError as error:
-                raise Conflict("This e-mail address is taken") from error
-        return user
+            user = User(new_id(), tenant_id, email, password_hash, OWNER, platform=True)
+            await add_user(connection, user)
+            return await _fetch(connection, tenant_id, user.id)
 
-    async def _one(self, query: str, *arguments: object) -> User | None:
-        async with connected(self._pool) as connection:
+    async def _one(self, scope: Scope, query: str, *arguments: object) -> User | None:
+        async with connected(self._pool, scope) as connection:
             row = await connection.fetchrow(query, *arguments)
         return User(**dict(row)) if row else None
+
+
+async def add_user(connection: Connection, user: User) -> None:
+    """Insert a user within the caller's transaction. Raises `Conflict` when the address is taken."""
+    try:
+        await connection.execute(
+            _CREATE,
+            user.id,
+            user.tenant_id,
+            user.email,
+            user.password_hash,
+            user.role,
+            user.name,
+            user.kind,
+            user.platform,
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict("This e-mail address is taken") from error
+
+
+async def hold_role(connection: Connection, tenant_id: UUID, role: str) -> None:
+    """Make sure that the role exists until the caller's transaction ends. Raises `InvalidInput` when it does not."""
+    if role in BUILT_IN:
+        return
+    found = await connection.fetchval(
+        "SELECT true FROM roles WHERE tenant_id = $1 AND name = $2 FOR SHARE", tenant_id, role
+    )
+    if not found:
+        raise InvalidInput("No such role", {"role": role})
+
+
+async def keep_an_owner(connection: Connection, tenant_id: UUID, leaving: UUID) -> None:
+    """Make sure that a tenant has an active owner besides `leaving`, if that one is one, and keeps him until the
+    caller's transaction ends. Raises `Conflict`."""
+    owners = {row["id"] for row in await connection.fetch(_OWNERS, tenant_id)}
+    if owners == {leaving}:
+        raise Conflict("The tenant's last owner must stay")
+
+
+async def _fetch(connection: Connection, tenant_id: UUID, user_id: UUID) -> User:
+    row = await connection.fetchrow(_ONE, tenant_id, user_id)
+    if row is None:
+        raise NotFound
+    return User(**dict(row))
+
+
+def like(text: str | None) -> str | None:
+    """The ILIKE pattern of what contains `text`, wildcards taken as they are; None for none."""
+    if not text:
+        return None
+    escaped = text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return f"%{escaped}%"

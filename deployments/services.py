@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from deployments.authentication import authentication_stack
 from deployments.engines import database, objects, ping
 from deployments.nodes import CHAT, EMBEDDER, INDEXER, RAG, RETRIEVAL
 from deployments.wiring import Node, Nodes
@@ -13,14 +14,12 @@ from voicehelper.gateway import Probe, Services
 from voicehelper.identity import (
     IdentityService,
     Passwords,
-    TokenIssuer,
-    TokenVerifier,
     ensure_configured_admin,
-    load_signing_key,
 )
 from voicehelper.identity.secrets import SecretBox, load_master_key
 from voicehelper.knowledge.service import KnowledgeService
 from voicehelper.ports.clock import SystemClock
+from voicehelper.stores.authentication import AuthenticationStack
 from voicehelper.stores.postgres.conversations import PostgresConversations
 from voicehelper.stores.postgres.idempotency import PURPOSE, PostgresIdempotency
 from voicehelper.stores.postgres.identity import PostgresUsers
@@ -40,13 +39,14 @@ async def gateway_services(nodes: Nodes) -> Services:
     """
     settings, clock = nodes.settings, SystemClock()
     pool = await database(nodes)
-    key = load_signing_key(settings)
+    tokens = await authentication_stack(nodes)
     if not nodes.is_remote(INDEXER):
         await nodes.get(INDEXER)
     return Services(
         http=settings.http,
-        identity=await _identity(nodes, pool),
-        verifier=TokenVerifier(key, clock, settings.identity.issuer),
+        identity=await _identity(nodes, pool, tokens),
+        authenticator=tokens.authenticator,
+        keys=tokens.keys,
         knowledge=await _knowledge(nodes, pool),
         scopes=PostgresScopes(pool),
         conversations=ConversationDirectory(PostgresConversations(pool), PostgresScopes(pool)),
@@ -78,11 +78,10 @@ async def _knowledge(nodes: Nodes, pool: Pool) -> KnowledgeService:
     )
 
 
-async def _identity(nodes: Nodes, pool: Pool) -> IdentityService:
+async def _identity(nodes: Nodes, pool: Pool, tokens: AuthenticationStack) -> IdentityService:
     settings, clock, users, passwords = nodes.settings, SystemClock(), PostgresUsers(pool), Passwords()
     await ensure_configured_admin(settings, users, passwords)
-    issuer = TokenIssuer(load_signing_key(settings), clock, settings.identity.issuer, settings.identity.access_token_s)
-    return IdentityService(users, passwords, issuer, clock)
+    return IdentityService(users, passwords, tokens.issuer, clock)
 
 
 async def _probes(nodes: Nodes, pool: Pool) -> tuple[Probe, ...]:

@@ -26,7 +26,7 @@ from voicehelper.gateway.middleware import (
 )
 from voicehelper.gateway.openapi import document_api
 from voicehelper.gateway.problems import handle
-from voicehelper.gateway.routes import API, operations
+from voicehelper.gateway.routes import API, jwks, operations
 from voicehelper.gateway.services import Services
 
 
@@ -51,6 +51,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.include_router(operations.router)
+    app.include_router(jwks.router)
     app.include_router(API)
     for failure in (HTTPException, RequestValidationError, WebSocketRequestValidationError, VoiceHelperError):
         app.add_exception_handler(failure, handle)
@@ -70,7 +71,7 @@ def _add_layers(app: FastAPI, services: Services) -> None:
     app.add_middleware(BodyLimit, settings=http)
     if rates is not None:
         app.add_middleware(PrincipalLimits, rates=rates)
-    app.add_middleware(Authentication, verifier=services.verifier)
+    app.add_middleware(Authentication, authenticator=services.authenticator)
     if rates is not None:
         app.add_middleware(AddressLimit, rates=rates)
     app.add_middleware(SocketOrigins, origins=http.cors_origins)

@@ -9,7 +9,7 @@ from voicehelper.config import HttpSettings
 from voicehelper.conversations import AnswerService, ConversationDirectory, KnowledgeScopes
 from voicehelper.gateway.quotas import Rates
 from voicehelper.idempotency import IdempotencyStore
-from voicehelper.identity import IdentityService, TokenVerifier
+from voicehelper.identity import Authenticator, IdentityService, SigningKeys
 from voicehelper.knowledge.model import Added, Document, KnowledgeBase, Page
 from voicehelper.retrieval.model import Retriever
 
@@ -77,7 +77,8 @@ class Services:
 
     http: HttpSettings
     identity: IdentityService
-    verifier: TokenVerifier
+    authenticator: Authenticator
+    keys: SigningKeys
     knowledge: Knowledge
     scopes: KnowledgeScopes
     conversations: ConversationDirectory

@@ -7,7 +7,9 @@ from voicehelper.identity.admin import (
     ensure_configured_admin,
     read_credentials,
 )
-from voicehelper.identity.keys import SigningKey, load_signing_key
+from voicehelper.identity.authenticator import Authenticator
+from voicehelper.identity.key_ring import SigningKeys
+from voicehelper.identity.keys import SigningKey
 from voicehelper.identity.model import AccessToken, Principal, PrincipalKind, User, UserRepository
 from voicehelper.identity.passwords import Passwords
 from voicehelper.identity.service import IdentityService
@@ -16,11 +18,13 @@ from voicehelper.identity.tokens import TokenIssuer, TokenVerifier
 __all__ = [
     "AccessToken",
     "AdminCredentials",
+    "Authenticator",
     "IdentityService",
     "Passwords",
     "Principal",
     "PrincipalKind",
     "SigningKey",
+    "SigningKeys",
     "TokenIssuer",
     "TokenVerifier",
     "User",
@@ -28,6 +32,5 @@ __all__ = [
     "credentials_file",
     "ensure_admin",
     "ensure_configured_admin",
-    "load_signing_key",
     "read_credentials",
 ]

@@ -10,14 +10,15 @@ from uuid import UUID
 import httpx
 import pytest
 from argon2 import PasswordHasher
-from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from voicehelper.config import HttpSettings
+from voicehelper.config import HttpSettings, Settings
 from voicehelper.conversations import AnswerService, ConversationDirectory
 from voicehelper.gateway import Probe, Services, create_app
-from voicehelper.identity import IdentityService, Passwords, SigningKey, TokenIssuer, TokenVerifier, User
+from voicehelper.identity import IdentityService, Passwords, TokenIssuer, User
+from voicehelper.identity.files import publish_once
+from voicehelper.identity.keys import new_pem
 from voicehelper.ids import new_id
 from voicehelper.knowledge.service import KnowledgeService
 from voicehelper.ports.clock import SystemClock
@@ -25,6 +26,7 @@ from voicehelper.ports.objects import FakeObjectStore
 from voicehelper.ports.search import Passage, Scope
 from voicehelper.rag.port import FakeAnswerer
 from voicehelper.retrieval.model import Retrieved, ScoredPassage
+from voicehelper.stores.authentication import AuthenticationStack, authentication
 from voicehelper.stores.postgres.conversations import PostgresConversations
 from voicehelper.stores.postgres.identity import PostgresUsers
 from voicehelper.stores.postgres.index_queue import PostgresObjectTrash
@@ -32,9 +34,10 @@ from voicehelper.stores.postgres.knowledge import PostgresKnowledge
 from voicehelper.stores.postgres.pool import Pool
 from voicehelper.stores.postgres.scopes import PostgresScopes
 from voicehelper.stores.postgres.turns import PostgresTurns
+from voicehelper.stores.postgres.wakeups import Wakeups
 
 PASSWORD = "correct horse 电池"
-KEY = SigningKey(rsa.generate_private_key(65537, 2048), "test-key")
+KEY = new_pem()
 HTTP = HttpSettings(max_upload_bytes=200_000, max_body_bytes=50_000, request_timeout_s=10.0, answer_timeout_s=5.0)
 
 
@@ -70,7 +73,7 @@ class Harness:
 
     def client(self, user: User | None) -> httpx.AsyncClient:
         """A client with a token of `user`, or with none."""
-        headers = {"Authorization": f"Bearer {self.issuer.issue(user).token}"} if user else {}
+        headers = {"Authorization": f"Bearer {self.issuer.issue(user, new_id()).token}"} if user else {}
         transport = httpx.ASGITransport(self.app)
         return httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers)
 
@@ -173,11 +176,25 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-async def harness(pool: Pool) -> AsyncIterator[Harness]:
+async def tokens(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[AuthenticationStack]:
+    """Tokens, keys and permissions over the test's database."""
+    home = tmp_path_factory.mktemp("home")
+    publish_once(home / "keys" / "jwt.pem", KEY)
+    settings, wakeups = Settings(home=home), Wakeups(pool)
+    stack = authentication(settings, pool, wakeups, None, SystemClock())
+    await stack.start()
+    running = asyncio.create_task(stack.run())
+    yield stack
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await wakeups.close()
+
+
+@pytest.fixture
+async def harness(pool: Pool, tokens: AuthenticationStack) -> AsyncIterator[Harness]:
     """A fresh gateway with one administrator."""
     clock = SystemClock()
     users, passwords = PostgresUsers(pool), Passwords(PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1))
-    issuer = TokenIssuer(KEY, clock)
     admin = await users.create_admin("default", "admin@example.com", await passwords.hash(PASSWORD))
     answerer, objects, retriever, scopes = FakeAnswerer(), FakeObjectStore(), FakeRetriever(), PostgresScopes(pool)
     broken: set[str] = set()
@@ -192,8 +209,9 @@ async def harness(pool: Pool) -> AsyncIterator[Harness]:
 
     services = Services(
         http=HTTP,
-        identity=IdentityService(users, passwords, issuer, clock),
-        verifier=TokenVerifier(KEY, clock),
+        identity=IdentityService(users, passwords, tokens.issuer, clock),
+        authenticator=tokens.authenticator,
+        keys=tokens.keys,
         knowledge=KnowledgeService(PostgresKnowledge(pool), PostgresObjectTrash(pool), objects, HTTP.max_upload_bytes),
         scopes=scopes,
         conversations=ConversationDirectory(PostgresConversations(pool), scopes),
@@ -210,6 +228,6 @@ async def harness(pool: Pool) -> AsyncIterator[Harness]:
     )
     app = create_app(services)
     async with app.router.lifespan_context(app):
-        made = Harness(app, services, answerer, objects, retriever, issuer, pool, admin, broken)
+        made = Harness(app, services, answerer, objects, retriever, tokens.issuer, pool, admin, broken)
         yield made
         await made.http.aclose()

@@ -13,6 +13,7 @@ OPEN = {
     ("GET", "/health"),
     ("GET", "/ready"),
     ("GET", "/metrics"),
+    ("GET", "/.well-known/jwks.json"),
 }
 
 
@@ -49,11 +50,12 @@ async def test_bad_authorization_is_refused(harness: Any) -> None:
 
 
 async def test_a_token_of_another_key_or_algorithm_is_refused(harness: Any) -> None:
-    real = harness.issuer.issue(harness.admin).token
+    real = harness.issuer.issue(harness.admin, uuid4()).token
+    kid = jwt.get_unverified_header(real)["kid"]
     claims = jwt.decode(real, options={"verify_signature": False})
     forged = [
-        jwt.encode(claims, "a guess that is long enough for the algorithm", "HS256", {"kid": "test-key"}),
-        jwt.encode(claims, "", "none", {"kid": "test-key"}),
+        jwt.encode(claims, "a guess that is long enough for the algorithm", "HS256", {"kid": kid}),
+        jwt.encode(claims, "", "none", {"kid": kid}),
         real[:-8] + "AAAAAAAA",
     ]
     for token in forged:

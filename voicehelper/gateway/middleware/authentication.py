@@ -7,9 +7,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from voicehelper.context import current_context, use_context
 from voicehelper.errors import Unauthenticated
-from voicehelper.identity import TokenVerifier
+from voicehelper.identity import Authenticator
 
-OPEN = frozenset({"/api/v1/auth/login", "/health", "/ready", "/metrics", "/docs", "/openapi.json"})
+OPEN = frozenset(
+    {"/api/v1/auth/login", "/health", "/ready", "/metrics", "/docs", "/openapi.json", "/.well-known/jwks.json"}
+)
 _GUARDED = ("/api/", "/v1/", "/ws/")
 
 
@@ -19,21 +21,21 @@ def is_guarded(path: str) -> bool:
 
 
 class Authentication:
-    """Verifies the bearer token and puts who it speaks for into `scope["state"]["principal"]` and the context.
+    """Verifies the access token or API key; puts who it speaks for into `scope["state"]["principal"]` and the context.
 
-    Outside `/api` and `/v1` lies no data: an unknown path there is simply not found.
+    Outside `/api`, `/v1` and `/ws` lies no data: an unknown path there is simply not found.
     """
 
-    def __init__(self, app: ASGIApp, verifier: TokenVerifier) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app = app
-        self._verifier = verifier
+        self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request. Raises `Unauthenticated`, `TokenExpired`."""
+        """One request. Raises what `Authenticator.authenticate` does."""
         if scope["type"] == "lifespan" or not is_guarded(scope["path"]):
             await self._app(scope, receive, send)
             return
-        principal = self._verifier.verify(_bearer(Headers(scope=scope)))
+        principal = await self._authenticator.authenticate(_bearer(Headers(scope=scope)))
         scope.setdefault("state", {})["principal"] = principal
         context = replace(current_context(), tenant_id=str(principal.tenant_id), user_id=str(principal.user_id))
         with use_context(context):

@@ -1,15 +1,15 @@
 """What every replica must forget, in the order in which it was committed."""
 
-from typing import Literal
 from uuid import UUID
 
-from voicehelper.stores.postgres.pool import Connection
-from voicehelper.stores.postgres.wakeups import IDENTITY, notify
-
-ChangeKind = Literal["session", "user", "key", "role", "tenant", "signing_key"]
+from voicehelper.identity.feed import Change, ChangeKind
+from voicehelper.stores.postgres.guard import SYSTEM, connection
+from voicehelper.stores.postgres.pool import Connection, Pool
+from voicehelper.stores.postgres.wakeups import IDENTITY, Wakeups, notify
 
 LEAST_S = 2 * 3600
 """A change is kept at least so long: longer than anything remembered of it in any cache."""
+_SLACK_S = 300.0  # for a token that was being signed meanwhile, and for clocks that differ
 
 
 async def record_change(
@@ -34,6 +34,33 @@ async def record_change(
         tenant_id,
         kind,
         str(subject),
-        float(max(expires_in_s, LEAST_S)),
+        float(max(expires_in_s + _SLACK_S, LEAST_S)),
     )
     await notify(conn, IDENTITY)
+
+
+class PostgresIdentityChanges:
+    """`identity.feed.IdentityChanges` on the table `identity_changes`."""
+
+    def __init__(self, pool: Pool, wakeups: Wakeups) -> None:
+        self._pool = pool
+        self._wakeups = wakeups
+
+    async def since(self, seq: int) -> list[Change]:
+        """Changes after `seq`, in the order of their commits."""
+        async with connection(self._pool, SYSTEM) as conn:
+            rows = await conn.fetch(
+                "SELECT seq, kind, tenant_id, subject, extract(epoch FROM expires_at)::float8 AS expires_at"
+                " FROM identity_changes WHERE seq > $1 AND expires_at > now() ORDER BY seq",
+                seq,
+            )
+        return [Change(**dict(row)) for row in rows]
+
+    async def wait(self, timeout: float) -> None:
+        """Until a notification, or `timeout` seconds."""
+        await self._wakeups.wait(IDENTITY, timeout)
+
+    async def sweep(self) -> None:
+        """Remove what expired a while ago: clocks of replicas differ."""
+        async with connection(self._pool, SYSTEM) as conn:
+            await conn.execute("DELETE FROM identity_changes WHERE expires_at < now() - interval '10 minutes'")

@@ -23,12 +23,13 @@ test: $(VENV)/.installed-dev ## the fast tests: unit, integration on the embedde
 test-slow: $(VENV)/.installed-dev ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
 
-lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import-linter, licences
+lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import-linter, licences, error catalogue
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/python tools/third_party_licences.py --check
+	$(BIN)/python tools/error_catalogue.py --check
 
 bench: $(VENV)/.installed-dev ## measure; results go to benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks

@@ -4,6 +4,7 @@ from typing import Any
 
 from deployments.authentication import authentication_stack
 from deployments.engines import database, objects, ping
+from deployments.limits import request_rates
 from deployments.nodes import CHAT, EMBEDDER, INDEXER, RAG, RETRIEVAL
 from deployments.wiring import Node, Nodes
 from voicehelper.conversations import AnswerService, ConversationDirectory
@@ -11,15 +12,12 @@ from voicehelper.documents.inspection import IsolatedInspector, inspection_limit
 from voicehelper.documents.isolation import IsolatedParser
 from voicehelper.documents.pipeline import parse_limits
 from voicehelper.gateway import Probe, Services
-from voicehelper.identity import (
-    IdentityService,
-    Passwords,
-    ensure_configured_admin,
-)
+from voicehelper.identity import Accounts, Passwords, ensure_configured_admin
 from voicehelper.identity.secrets import SecretBox, load_master_key
 from voicehelper.knowledge.service import KnowledgeService
 from voicehelper.ports.clock import SystemClock
 from voicehelper.stores.authentication import AuthenticationStack
+from voicehelper.stores.postgres.accounts import postgres_accounts
 from voicehelper.stores.postgres.conversations import PostgresConversations
 from voicehelper.stores.postgres.idempotency import PURPOSE, PostgresIdempotency
 from voicehelper.stores.postgres.identity import PostgresUsers
@@ -44,7 +42,7 @@ async def gateway_services(nodes: Nodes) -> Services:
         await nodes.get(INDEXER)
     return Services(
         http=settings.http,
-        identity=await _identity(nodes, pool, tokens),
+        accounts=await _accounts(nodes, pool, tokens),
         authenticator=tokens.authenticator,
         keys=tokens.keys,
         knowledge=await _knowledge(nodes, pool),
@@ -61,6 +59,7 @@ async def gateway_services(nodes: Nodes) -> Services:
         ),
         retriever=await nodes.get(RETRIEVAL),
         probes=await _probes(nodes, pool),
+        rates=await request_rates(nodes),
         idempotency=PostgresIdempotency(pool, SecretBox(load_master_key(settings), PURPOSE)),
     )
 
@@ -78,10 +77,19 @@ async def _knowledge(nodes: Nodes, pool: Pool) -> KnowledgeService:
     )
 
 
-async def _identity(nodes: Nodes, pool: Pool, tokens: AuthenticationStack) -> IdentityService:
-    settings, clock, users, passwords = nodes.settings, SystemClock(), PostgresUsers(pool), Passwords()
-    await ensure_configured_admin(settings, users, passwords)
-    return IdentityService(users, passwords, tokens.issuer, clock)
+async def _accounts(nodes: Nodes, pool: Pool, tokens: AuthenticationStack) -> Accounts:
+    settings, clock, passwords = nodes.settings, SystemClock(), Passwords()
+    await ensure_configured_admin(settings, PostgresUsers(pool), passwords)
+    accounts = postgres_accounts(
+        pool,
+        settings=settings.identity,
+        clock=clock,
+        issuer=tokens.issuer,
+        passwords=passwords,
+        master=load_master_key(settings),
+    )
+    nodes.run("accounts", accounts.keep_tidy(clock))
+    return accounts
 
 
 async def _probes(nodes: Nodes, pool: Pool) -> tuple[Probe, ...]:

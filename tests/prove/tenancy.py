@@ -23,9 +23,9 @@ from tests.prove.tenancy_contract import Contract, check_contract
 from tests.prove.tenancy_engines import EngineUrls, running_engines
 from tests.prove.tenancy_kills import lose_engines, repeat_while_replicas_die
 from tests.prove.tenancy_probes import Findings, probe_tenants
+from tests.prove.tenancy_rows import open_pool
 from tests.prove.tenancy_server import SENTENCE, Cluster
 from tests.prove.tenancy_streams import cut_and_resume
-from tests.prove.tenancy_world import open_pool
 from voicehelper.telemetry import configure_logging
 
 PROBES = 10_000

@@ -32,7 +32,9 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.prove.tenancy_asgi import ADMIN, PASSWORD, Direct, application
 from tests.prove.tenancy_probes import ENDED
-from tests.prove.tenancy_world import SOURCES, Party, Tenant, World, open_pool
+from tests.prove.tenancy_rows import Rows, open_pool
+from tests.prove.tenancy_things import SOURCES, Party, Tenant, kind_of
+from tests.prove.tenancy_world import World
 from voicehelper.config import Settings
 
 T = TypeVar("T")
@@ -117,7 +119,7 @@ class Tester:
         self.contract = Contract()
         direct = Direct(host.app)
         self._document = host.run(direct.call("GET", "/openapi.json")).json()
-        self._world = World(direct, host.run(open_pool(postgres_dsn)), self._document)
+        self._world = World(direct, Rows(host.run(open_pool(postgres_dsn))), self._document)
         self._tenant = self._fresh()
         self._platform = Party("platform")
         self._platform.renew = self._log_in_platform
@@ -239,7 +241,7 @@ class Tester:
         if operation is None or not case.path_parameters:
             return
         for name in operation.path_names:
-            known = self._tenant.of(World.kind_of(operation, name))
+            known = self._tenant.of(kind_of(operation, name))
             if known and name in case.path_parameters and self._random.random() < REAL_IDS:
                 case.path_parameters[name] = self._random.choice(known)
         if isinstance(case.body, dict):

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tests.prove.tenancy_server import Cluster
+from tests.prove.tenancy_server import QUESTION, Cluster
 
 PATIENCE_S = 120.0
 REPEATS = 3
@@ -105,7 +105,7 @@ class Load:
         await asyncio.gather(*(client(number) for number in range(self._clients)))
 
     async def _question(self, number: int, turn: int) -> None:
-        asked = Asked(self.conversations[number], f"第 {number}-{turn} 号订单的退款多久到账？")
+        asked = Asked(self.conversations[number], f"{QUESTION}{number}-{turn}")
         self.tally.asked.append(asked)
         waits = [0.0, self._random.uniform(0, 0.3), self._random.uniform(0.1, 1.5)][:REPEATS]
         streams = [self._random.random() < 0.5 for _ in waits]

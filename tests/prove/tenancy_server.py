@@ -20,7 +20,9 @@ EMAIL = "admin@voicehelper.local"
 PASSWORD = "Zhun1-Bei2-Hao3"
 REPLICAS = 3
 SENTENCE = "退款申请通过后，款项会在三到五个工作日内退回原支付账户。"
-REFUNDS = f"# 退款说明\n\n## 到账时间\n\n{SENTENCE}信用卡退款可能需要七个工作日。\n"
+REFUNDS = f"{SENTENCE}\n"
+QUESTION = "退款申请通过后，款项会在三到五个工作日内退回原支付账户吗？"
+"""Near enough to the only passage for the fake embedder, which knows nothing but characters."""
 GATEWAY = "ray::ServeReplica:voicehelper:gateway"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.prove.tenancy_server import Cluster
+from tests.prove.tenancy_server import QUESTION, Cluster
 
 CUTS_A_STREAM = 10
 
@@ -54,7 +54,7 @@ def cut_and_resume(server: Cluster, kb: str, cuts: int, seed: int) -> tuple[str,
 def _follow(api: httpx.Client, conversation: str, cuts: int, rng: random.Random) -> Heard:
     """One answer from question to end, its connection cut `cuts` times."""
     heard, key = Heard(), secrets.token_hex(12)
-    body = {"content": "退款多久到账？", "keep_running": True}
+    body = {"content": QUESTION, "keep_running": True}
     path = f"/api/v1/conversations/{conversation}/messages"
     for _ in range(cuts * 3):
         budget = rng.randint(1, 2500) if heard.cuts < cuts else None

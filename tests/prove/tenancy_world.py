@@ -7,98 +7,15 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import asyncpg
-
 from tests.prove.tenancy_asgi import ADMIN, PASSWORD, Direct, Reply, Upload
 from tests.prove.tenancy_document import LEAVE, Operation, operations
+from tests.prove.tenancy_rows import Rows
+from tests.prove.tenancy_things import API, LURE, Party, Tenant, kind_of
 from voicehelper.ids import new_id
-
-API = "/api/v1"
-UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-LURE = "紫色长颈鹿的退款多久到账"
-
-SOURCES = {
-    "kb_id": "base",
-    "knowledge_bases": "base",
-    "document_id": "document",
-    "conversation_id": "conversation",
-    "message_id": "message",
-    "user_id": "user",
-    "actor_id": "user",
-    "session_id": "session",
-    "key_id": "key",
-    "role": "role",
-    "role_name": "role",
-    "tenant_id": "tenant",
-    "dead_letter_id": "letter",
-    "letter_id": "letter",
-    "event_id": "event",
-    "resource_id": "any",
-}
-"""Parameter and field names that hold an id (or a name that serves as one) -> the kind of thing it names."""
-
-KINDS = {
-    "base": "SELECT id::text FROM knowledge_bases WHERE tenant_id = $1 UNION SELECT name FROM knowledge_bases"
-    " WHERE tenant_id = $1",
-    "document": "SELECT id::text FROM documents WHERE tenant_id = $1",
-    "conversation": "SELECT id::text FROM conversations WHERE tenant_id = $1",
-    "message": "SELECT id::text FROM messages WHERE tenant_id = $1",
-    "user": "SELECT id::text FROM users WHERE tenant_id = $1",
-    "session": "SELECT id::text FROM sessions WHERE tenant_id = $1",
-    "key": "SELECT id::text FROM api_keys WHERE tenant_id = $1",
-    "role": "SELECT name FROM roles WHERE tenant_id = $1",
-    "tenant": "SELECT id::text FROM tenants WHERE id = $1",
-    "letter": "SELECT id::text FROM dead_letters WHERE tenant_id = $1",
-    "event": "SELECT event_id::text FROM dead_letters WHERE tenant_id = $1",
-    "audit": "SELECT id::text FROM audit_logs WHERE tenant_id = $1",
-}
-OWN = {
-    "conversation": "SELECT id::text FROM conversations WHERE tenant_id = $1 AND user_id = $2",
-    "message": "SELECT m.id::text FROM messages m JOIN conversations c ON c.id = m.conversation_id"
-    " WHERE c.tenant_id = $1 AND c.user_id = $2",
-    "session": "SELECT id::text FROM sessions WHERE tenant_id = $1 AND user_id = $2",
-}
-"""Kinds that belong to one user, not to the tenant."""
-
-Renew = Callable[[], Awaitable[None]]
-
-
-@dataclass
-class Party:
-    """Somebody with a credential. `renew` gets a new one, where the old one was ended."""
-
-    kind: str
-    token: str = ""
-    refresh: str = ""
-    user_id: str = ""
-    conversation_id: str = ""
-    renew: Renew | None = None
-    ids: dict[str, list[str]] = field(default_factory=dict)
-
-
-@dataclass
-class Tenant:
-    """A company and everything that is its own."""
-
-    name: str
-    secret: str
-    id: str = ""
-    parties: dict[str, Party] = field(default_factory=dict)
-    ids: dict[str, list[str]] = field(default_factory=dict)
-    every_id: frozenset[str] = frozenset()
-    cursors: dict[str, str] = field(default_factory=dict)
-    etags: dict[str, str] = field(default_factory=dict)
-    key_secrets: list[str] = field(default_factory=list)
-    idempotency_key: str = ""
-    letter: str = ""
-
-    def of(self, kind: str) -> list[str]:
-        """Ids of a kind; of all kinds for `any`."""
-        return sorted(self.every_id) if kind == "any" else self.ids.get(kind, [])
 
 
 @dataclass
@@ -106,7 +23,7 @@ class World:
     """Makes tenants through the application."""
 
     direct: Direct
-    pool: Any
+    rows: Rows
     document: dict[str, Any]
     missing: list[str] = field(default_factory=list)
     _count: int = 0
@@ -117,7 +34,7 @@ class World:
 
     async def tenant(self, name: str) -> Tenant:
         """A tenant with an owner, a member, a visitor and an API key, each with something of their own."""
-        tenant = Tenant(name, f"zq{secrets.token_hex(8)}", idempotency_key=f"key-{secrets.token_hex(8)}")
+        tenant = Tenant(name, f"zq{secrets.token_hex(8)}")
         owner = await self._owner(tenant)
         await self._people(tenant, owner)
         bases = await self._knowledge(tenant, owner)
@@ -125,20 +42,10 @@ class World:
             await self._talk(tenant, party, bases)
         await self._letter(tenant)
         await self._warm(tenant)
-        await self.note_ids(tenant)
+        await self.rows.note_ids(tenant)
         return tenant
 
-    async def note_ids(self, tenant: Tenant) -> None:
-        """Read what ids the tenant has now."""
-        for kind, query in KINDS.items():
-            tenant.ids[kind] = [row[0] for row in await self.pool.fetch(query, tenant.id)]
-        for party in tenant.parties.values():
-            party.ids = dict(tenant.ids)
-            for kind, query in OWN.items():
-                party.ids[kind] = [row[0] for row in await self.pool.fetch(query, tenant.id, party.user_id)]
-        tenant.every_id = frozenset(await self._every_id(tenant)) - {tenant.id} | {tenant.id}
-
-    async def create(self, tenant: Tenant, party: Party | None, method: str, path: str, /, **given: object) -> Any:
+    async def create(self, tenant: Tenant, party: Party, method: str, path: str, /, **given: object) -> Any:
         """The body of the response to a write whose template `path` is filled and whose texts are all marked."""
         template, given_path = path, {}
         for name in re.findall(r"{(\w+)}", path):
@@ -149,8 +56,10 @@ class World:
             self.missing.append(f"{method} {API}{template}")
             return {}
         body = operation.minimal_body(self.marked(tenant, given), optional=False) if operation.body else None
-        headers = {"idempotency-key": str(given["idempotency_key"])} if "idempotency_key" in given else {}
-        reply = await self.direct.call(method, API + path, party.token if party else "", headers=headers, body=body)
+        key = secrets.token_hex(12)
+        tenant.keyed.append((method, API + path, body, key))
+        headers = {"idempotency-key": key}
+        reply = await self.direct.call(method, API + path, party.token, headers=headers, body=body)
         assert reply.status < 300, f"{method} {path} {body}: {reply.status} {reply.body.decode()[:500]}"
         return reply.json() if reply.body else {}
 
@@ -182,7 +91,7 @@ class World:
         body = operation.minimal_body(self.marked(tenant, dict.fromkeys(names, email)))
         reply = await self.direct.call("POST", f"{API}/platform/tenants", admin, body=body)
         assert reply.status == 201, reply.body.decode()
-        tenant.id = str(await self.pool.fetchval("SELECT tenant_id FROM users WHERE email = $1", email))
+        tenant.id = str(await self.rows.pool.fetchval("SELECT tenant_id FROM users WHERE email = $1", email))
         return await self._person(tenant, "owner", email)
 
     async def login(self, email: str, password: str) -> Reply:
@@ -199,7 +108,7 @@ class World:
 
         party.renew = renew
         await renew()
-        party.user_id = str(await self.pool.fetchval("SELECT id FROM users WHERE email = $1", email))
+        party.user_id = str(await self.rows.pool.fetchval("SELECT id FROM users WHERE email = $1", email))
         tenant.parties[kind] = party
         return party
 
@@ -217,7 +126,6 @@ class World:
         async def renew() -> None:
             made = await self.create(tenant, owner, "POST", "/api-keys")
             party.token = re.findall(r"vhk_[\w-]+", json.dumps(made))[0]
-            tenant.key_secrets.append(party.token)
 
         party.renew = renew
         await renew()
@@ -230,15 +138,14 @@ class World:
             party.token = next(value for name, value in made.items() if name in {"token", "access_token"})
             party.conversation_id = made["conversation_id"]
             party.user_id = str(
-                await self.pool.fetchval("SELECT user_id FROM conversations WHERE id = $1", party.conversation_id)
+                await self.rows.pool.fetchval("SELECT user_id FROM conversations WHERE id = $1", party.conversation_id)
             )
 
         party.renew = renew
         await renew()
 
     async def _knowledge(self, tenant: Tenant, owner: Party) -> list[str]:
-        key = {} if tenant.ids else {"idempotency_key": tenant.idempotency_key}
-        first = await self.create(tenant, owner, "POST", "/knowledge/bases", **key)
+        first = await self.create(tenant, owner, "POST", "/knowledge/bases")
         second = await self.create(tenant, owner, "POST", "/knowledge/bases")
         bases = [first["id"], second["id"]]
         for base in bases:
@@ -249,7 +156,7 @@ class World:
                 reply = await self.direct.call("POST", path, owner.token, body=upload)
                 assert reply.status == 202, reply.body.decode()
         async with asyncio.timeout(30):
-            while await self.pool.fetchval(  # noqa: ASYNC110 - another part of the application writes it
+            while await self.rows.pool.fetchval(  # noqa: ASYNC110 - another part of the application writes it
                 "SELECT count(*) FROM document_versions WHERE tenant_id = $1 AND status <> 'indexed'", tenant.id
             ):
                 await asyncio.sleep(0.1)
@@ -270,11 +177,10 @@ class World:
             await self.create(tenant, party, "PUT", f"{messages}/{{message_id}}/feedback", **where)
 
     async def _letter(self, tenant: Tenant) -> None:
-        tenant.letter = str(new_id())
-        await self.pool.execute(
+        await self.rows.pool.execute(
             "INSERT INTO dead_letters (id, tenant_id, consumer, event_id, type, version, key, payload, occurred_at,"
             " attempts, error) VALUES ($1, $2, 'prove', $3, 'conversation.message_sent', 1, $4, $5, now(), 5, $6)",
-            tenant.letter,
+            new_id(),
             tenant.id,
             new_id(),
             f"{tenant.id}:x",
@@ -284,7 +190,7 @@ class World:
 
     async def _warm(self, tenant: Tenant) -> None:
         """Its owner reads every list and thing, so that whatever caches has it; cursors and ETags are kept."""
-        await self.note_ids(tenant)
+        await self.rows.note_ids(tenant)
         owner = tenant.parties["owner"]
         for operation in self.operations:
             if operation.method != "GET" or operation.path.startswith(f"{API}/platform"):
@@ -306,67 +212,12 @@ class World:
         await self.create(tenant, owner, "POST", "/roles")
         await self._letter(tenant)
         await self._talk(tenant, owner, await self._knowledge(tenant, owner))
-        await self.note_ids(tenant)
+        await self.rows.note_ids(tenant)
 
     def path_of(self, operation: Operation, ids: dict[str, list[str]], number: int = 0) -> str:
         """The operation's path with ids of these kinds in it."""
         path = operation.path
         for name in operation.path_names:
-            known = ids.get(self.kind_of(operation, name)) or [str(new_id())]
+            known = ids.get(kind_of(operation, name)) or [str(new_id())]
             path = path.replace(f"{{{name}}}", known[number % len(known)])
         return path
-
-    @staticmethod
-    def kind_of(operation: Operation, name: str) -> str:
-        """Kind of thing that a parameter names. Raises `KeyError` for one that nobody told us about."""
-        if name == "name" and "/roles/" in operation.path:
-            return "role"
-        return SOURCES[name]
-
-    def unknown_parameters(self) -> list[str]:
-        """Path parameters without a known source of ids: a new route must add its own to `SOURCES`."""
-        return [
-            f"{operation}: {name}"
-            for operation in self.operations
-            for name in operation.path_names
-            if name not in SOURCES and not (name == "name" and "/roles/" in operation.path)
-        ]
-
-    async def tables(self) -> list[str]:
-        """Tables whose rows belong to tenants."""
-        rows = await self.pool.fetch(
-            "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public'"
-            " AND column_name = 'tenant_id' ORDER BY 1"
-        )
-        return [row[0] for row in rows]
-
-    async def _every_id(self, tenant: Tenant) -> set[str]:
-        found = {tenant.id}
-        for table in await self.tables():
-            rows = await self.pool.fetch(f"SELECT t::text FROM {table} t WHERE tenant_id = $1", tenant.id)
-            for row in rows:
-                found |= set(UUID_TEXT.findall(row[0]))
-        return found
-
-    async def fingerprint(self, tenant: Tenant, until: str) -> dict[str, str]:
-        """A checksum of the tenant's rows by table. Of the audit log only what was there at the id `until`: attempts on
-        a tenant's accounts are written into it."""
-        found = {}
-        for table in await self.tables():
-            if table in {"outbox", "identity_changes", "keyword_changes"}:  # emptied in the background
-                continue
-            bound = "AND id <= $2::uuid" if table == "audit_logs" else "AND $2::text IS NOT NULL"
-            found[table] = await self._digest(f"FROM {table} t WHERE tenant_id = $1 {bound}", tenant, until)
-        found["tenants"] = await self._digest("FROM tenants t WHERE id = $1 AND $2::text IS NOT NULL", tenant, until)
-        return found
-
-    async def _digest(self, where: str, tenant: Tenant, until: str) -> str:
-        query = (
-            f"SELECT count(*) || ' ' || coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') {where}"
-        )
-        return str(await self.pool.fetchval(query, tenant.id, until))
-
-
-async def open_pool(dsn: str) -> Any:
-    """Connections of the harness's own, past every wall."""
-    return await asyncpg.create_pool(dsn, min_size=1, max_size=4)

@@ -1,0 +1,77 @@
+"""What a probe is, and where in the OpenAPI document there is room for something stolen."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tests.prove.tenancy_document import Operation
+from tests.prove.tenancy_things import SOURCES, Party, Tenant, kind_of
+
+PARTIES = ("owner", "member", "visitor", "key", "anonymous", "forged")
+CURSORS = {"cursor", "before", "after"}
+SLOW = ("password", "/users", "/auth/", "/tenants")  # argon2 works there
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where something stolen can go: `place` is path, query, body or header."""
+
+    place: str
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: object
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One attempt. `stolen` are the values of the victim's in it, `invented` those of the control's."""
+
+    operation: str
+    party: Party
+    victim: Tenant
+    request: Request
+    control: Request | None
+    stolen: tuple[str, ...]
+    invented: tuple[str, ...]
+    neighbour: bool = False
+
+    def __str__(self) -> str:
+        who = "neighbour " if self.neighbour else ""
+        return f"{who}{self.party.kind}: {self.operation} {self.request.path} {self.request.query or ''}"[:200]
+
+
+def slots_of(operation: Operation) -> list[Slot]:
+    """Every place of the operation that can hold an id or a cursor of somebody else's."""
+    found = [Slot("path", name, kind_of(operation, name)) for name in operation.path_names]
+    for name, schema in operation.query:
+        if name in SOURCES or schema.get("format") == "uuid":
+            found.append(Slot("query", name, SOURCES.get(name, "any")))
+        elif name in CURSORS and "integer" not in json.dumps(schema):
+            found.append(Slot("query", name, "cursor"))
+    for name, schema in operation.fields():
+        if name in SOURCES or "uuid" in json.dumps(schema):
+            found.append(Slot("body", name, SOURCES.get(name, "any")))
+    return found
+
+
+def sockets_of(app: Any) -> list[str]:
+    """Paths of the WebSocket routes, which the OpenAPI document does not list."""
+    found = []
+    for route in getattr(app, "routes", ()):
+        if type(route).__name__ in {"APIWebSocketRoute", "WebSocketRoute"}:
+            found.append(route.path)
+    return found
+
+
+def weight_of(operation: Operation) -> float:
+    if slots_of(operation):
+        return 1.0
+    return 0.03 if operation.writes and any(part in operation.path for part in SLOW) else 0.25

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from voicehelper.errors import VoiceHelperError
 from voicehelper.telemetry.metrics import STAGE_SECONDS
+from voicehelper.telemetry.spans import RedactedSpans
 
 _TRACER = "voicehelper"
 
@@ -53,9 +54,9 @@ def configure_tracing(service: str, otlp_endpoint: str = "", processor: SpanProc
         return
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     if otlp_endpoint:
-        provider.add_span_processor(_otlp_processor(otlp_endpoint))
+        provider.add_span_processor(RedactedSpans(_otlp_processor(otlp_endpoint)))
     if processor is not None:
-        provider.add_span_processor(processor)
+        provider.add_span_processor(RedactedSpans(processor))
     trace.set_tracer_provider(provider)
 
 

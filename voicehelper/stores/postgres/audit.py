@@ -49,7 +49,7 @@ class PostgresAuditLog:
                 entry.outcome,
                 redact_value("details", entry.details),
                 network_of(context.address),
-                context.request_id,
+                redact(context.request_id),
                 context.trace_id,
             )
 

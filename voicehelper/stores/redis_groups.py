@@ -221,6 +221,7 @@ class RedisChannel:
         streams: dict[Any, Any] = {
             self._streams.stream(partition): ">" for partition in self._owned - self._leaving - set(full)
         }
+        wait_s = min(wait_s, max(0.0, self._balance_at - self._now()))
         if not streams:
             await asyncio.sleep(wait_s)
             return []

@@ -9,7 +9,7 @@ from voicehelper.config import HttpSettings
 from voicehelper.conversations import AnswerService, ConversationDirectory, KnowledgeScopes
 from voicehelper.gateway.quotas import Rates
 from voicehelper.idempotency import IdempotencyStore
-from voicehelper.identity import Authenticator, IdentityService, SigningKeys
+from voicehelper.identity import Accounts, Authenticator, SigningKeys
 from voicehelper.knowledge.model import Added, Document, KnowledgeBase, Page
 from voicehelper.retrieval.model import Retriever
 
@@ -76,7 +76,7 @@ class Services:
     """
 
     http: HttpSettings
-    identity: IdentityService
+    accounts: Accounts
     authenticator: Authenticator
     keys: SigningKeys
     knowledge: Knowledge

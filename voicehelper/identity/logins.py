@@ -53,7 +53,7 @@ class Logins:
         user = await self._checked(normalise_email(email), password)
         new_hash = await self._passwords.hash(password) if self._passwords.outdated(user.password_hash) else None
         async with self._acts.unit(user.tenant_id):
-            await self._users.note_login(user, self._acts.now(), new_hash)
+            await self._users.record_login(user, self._acts.now(), new_hash)
             pair = await self._sessions.begin(user, client)
         metrics.LOGINS.labels("accepted").inc()
         log.info("login.accepted", user_id=str(user.id), tenant_id=str(user.tenant_id))

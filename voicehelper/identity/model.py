@@ -146,11 +146,7 @@ class UserRepository(Protocol):
         """Replace the hash; `version` grows."""
         ...
 
-    async def note_login(self, user: User, at: datetime, new_hash: str | None) -> None:
-        """Remember the login; `new_hash` replaces the password hash (its parameters were outdated)."""
-        ...
-
-    async def record_login(self, user_id: UUID, at: datetime, new_hash: str | None) -> None:
+    async def record_login(self, user: User, at: datetime, new_hash: str | None) -> None:
         """Remember the login; `new_hash` replaces the password hash (its parameters were outdated)."""
         ...
 

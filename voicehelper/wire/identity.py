@@ -43,8 +43,8 @@ class TokenView(View):
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the OAuth 2 name of the scheme
     expires_in: int = Field(description="Seconds")
-    refresh_token: str = Field("", description="For POST /auth/refresh. Using it twice ends the session")
-    refresh_expires_in: int = Field(0, description="Seconds")
+    refresh_token: str = Field(description="For POST /auth/refresh. Using it twice ends the session")
+    refresh_expires_in: int = Field(description="Seconds")
 
 
 class MeView(View):
@@ -53,9 +53,9 @@ class MeView(View):
     id: UUID
     tenant_id: UUID
     email: str
-    name: str = ""
+    name: str
     role: str
-    permissions: list[str] = Field(default_factory=list, description="What this token or key may do, now")
+    permissions: list[str] = Field(description="What this token or key may do, now")
 
 
 class SessionView(View):

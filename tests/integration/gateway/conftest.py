@@ -13,10 +13,10 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from voicehelper.config import HttpSettings, Settings
+from voicehelper.config import HttpSettings, IdentitySettings, Settings
 from voicehelper.conversations import AnswerService, ConversationDirectory
 from voicehelper.gateway import Probe, Services, create_app
-from voicehelper.identity import IdentityService, Passwords, TokenIssuer, User
+from voicehelper.identity import Passwords, TokenIssuer, User
 from voicehelper.identity.files import publish_once
 from voicehelper.identity.keys import new_pem
 from voicehelper.ids import new_id
@@ -27,6 +27,7 @@ from voicehelper.ports.search import Passage, Scope
 from voicehelper.rag.port import FakeAnswerer
 from voicehelper.retrieval.model import Retrieved, ScoredPassage
 from voicehelper.stores.authentication import AuthenticationStack, authentication
+from voicehelper.stores.postgres.accounts import postgres_accounts
 from voicehelper.stores.postgres.conversations import PostgresConversations
 from voicehelper.stores.postgres.identity import PostgresUsers
 from voicehelper.stores.postgres.index_queue import PostgresObjectTrash
@@ -209,7 +210,14 @@ async def harness(pool: Pool, tokens: AuthenticationStack) -> AsyncIterator[Harn
 
     services = Services(
         http=HTTP,
-        identity=IdentityService(users, passwords, tokens.issuer, clock),
+        accounts=postgres_accounts(
+            pool,
+            settings=IdentitySettings(),
+            clock=clock,
+            issuer=tokens.issuer,
+            passwords=passwords,
+            master=b"m" * 32,
+        ),
         authenticator=tokens.authenticator,
         keys=tokens.keys,
         knowledge=KnowledgeService(PostgresKnowledge(pool), PostgresObjectTrash(pool), objects, HTTP.max_upload_bytes),

@@ -10,7 +10,16 @@ from voicehelper.errors import Unauthenticated
 from voicehelper.identity import Authenticator
 
 OPEN = frozenset(
-    {"/api/v1/auth/login", "/health", "/ready", "/metrics", "/docs", "/openapi.json", "/.well-known/jwks.json"}
+    {
+        "/api/v1/auth/login",
+        "/api/v1/auth/refresh",
+        "/health",
+        "/ready",
+        "/metrics",
+        "/docs",
+        "/openapi.json",
+        "/.well-known/jwks.json",
+    }
 )
 _GUARDED = ("/api/", "/v1/", "/ws/")
 

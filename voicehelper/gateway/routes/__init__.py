@@ -2,10 +2,36 @@
 
 from fastapi import APIRouter
 
-from voicehelper.gateway.routes import auth, conversations, knowledge, messages, platform_keys, search
+from voicehelper.gateway.routes import (
+    api_keys,
+    audit,
+    auth,
+    conversations,
+    knowledge,
+    messages,
+    platform_keys,
+    roles,
+    search,
+    tenants,
+    users,
+    visitors,
+)
 
 API = APIRouter(prefix="/api/v1")
-for _module in (auth, knowledge, search, conversations, messages, platform_keys):
+for _module in (
+    auth,
+    users,
+    roles,
+    tenants,
+    api_keys,
+    visitors,
+    audit,
+    knowledge,
+    search,
+    conversations,
+    messages,
+    platform_keys,
+):
     API.include_router(_module.router)
 
 __all__ = ["API"]

@@ -106,17 +106,7 @@ class PostgresUsers:
         async with connected(self._pool, tenant_id) as connection:
             await connection.execute(_RENEW, tenant_id, user_id, password_hash, at)
 
-    async def record_login(self, user_id: UUID, at: datetime, new_hash: str | None) -> None:
-        """Remember the login and, where given, the renewed hash."""
-        async with connected(self._pool) as connection:
-            await connection.execute(
-                "UPDATE users SET last_login_at = $2, password_hash = coalesce($3, password_hash) WHERE id = $1",
-                user_id,
-                at,
-                new_hash,
-            )
-
-    async def note_login(self, user: User, at: datetime, new_hash: str | None) -> None:
+    async def record_login(self, user: User, at: datetime, new_hash: str | None) -> None:
         """See `UserRepository`."""
         async with connected(self._pool, user.tenant_id) as connection:
             await connection.execute(_LOGIN, user.tenant_id, user.id, at, new_hash)

@@ -69,7 +69,7 @@ class SigningKeyRepository(Protocol):
         """Store `key` to sign from now on, unless there is a key; returns whether this call did."""
         ...
 
-    async def rotate(self, key: NewKey, lead_s: float, keep_s: float) -> None:
+    async def rotate(self, key: NewKey, lead_s: float, keep_s: float) -> StoredKey:
         """Store `key` to sign from `lead_s` on; those before it verify `keep_s` longer. Tells every replica."""
         ...
 
@@ -131,13 +131,12 @@ class SigningKeys:
             await self.refresh()
         return kid in self._ring
 
-    async def rotate(self, lead_s: float = LEAD_S) -> str:
-        """A new key takes over in `lead_s` seconds, and nobody notices; returns its id."""
+    async def rotate(self, lead_s: float = LEAD_S) -> StoredKey:
+        """A new key takes over in `lead_s` seconds, and nobody notices. Raises `Unavailable`."""
         key = self._sealed(await asyncio.to_thread(new_pem))
-        await self._repository.rotate(key, lead_s, self._keep_s)
-        await self.refresh()
+        stored = await self._repository.rotate(key, lead_s, self._keep_s)
         log.info("signing_key.rotated", kid=key.kid)
-        return key.kid
+        return stored
 
     def signing(self, now: float) -> SigningKey:
         """The newest whose time has come; the oldest where our clock is behind all of them."""

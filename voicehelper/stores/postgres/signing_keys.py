@@ -1,10 +1,13 @@
 """Keys that sign access tokens, in PostgreSQL."""
 
+from asyncpg import Record
+
 from voicehelper.identity.key_ring import NewKey, StoredKey
 from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
 from voicehelper.stores.postgres.identity_changes import record_change
 from voicehelper.stores.postgres.pool import Connection, Pool
 
+_COLUMNS = "kid, private_key, public_key, created_at, signs_from, verifies_until"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('voicehelper.signing_keys'))"
 
 
@@ -18,20 +21,10 @@ class PostgresSigningKeys:
         """Keys that verify, the one that signs latest first."""
         async with connection(self._pool, SYSTEM) as conn:
             rows = await conn.fetch(
-                "SELECT kid, private_key, public_key, created_at, signs_from, verifies_until FROM signing_keys"
+                f"SELECT {_COLUMNS} FROM signing_keys"  # noqa: S608 - our own columns
                 " WHERE verifies_until IS NULL OR verifies_until > now() ORDER BY signs_from DESC, kid"
             )
-        return [
-            StoredKey(
-                row["kid"],
-                row["private_key"],
-                row["public_key"],
-                row["created_at"].timestamp(),
-                row["signs_from"].timestamp(),
-                row["verifies_until"].timestamp() if row["verifies_until"] else None,
-            )
-            for row in rows
-        ]
+        return [_stored(row) for row in rows]
 
     async def add_first(self, key: NewKey) -> bool:
         """Store the first key, unless there is one that will go on."""
@@ -42,7 +35,7 @@ class PostgresSigningKeys:
             await _insert(conn, key, 0.0)
         return True
 
-    async def rotate(self, key: NewKey, lead_s: float, keep_s: float) -> None:
+    async def rotate(self, key: NewKey, lead_s: float, keep_s: float) -> StoredKey:
         """The new key, the end of those before it, and the word to every replica: in one transaction."""
         async with transaction(self._pool, SYSTEM) as conn:
             await conn.execute(_LOCK)
@@ -52,16 +45,31 @@ class PostgresSigningKeys:
                 " WHERE verifies_until IS NULL",
                 lead_s + keep_s,
             )
-            await _insert(conn, key, lead_s)
+            stored = await _insert(conn, key, lead_s)
             await record_change(conn, "signing_key", None, key.kid, keep_s)
+        return stored
 
 
-async def _insert(conn: Connection, key: NewKey, lead_s: float) -> None:
-    await conn.execute(
-        "INSERT INTO signing_keys (kid, private_key, public_key, signs_from)"
-        " VALUES ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))",
+async def _insert(conn: Connection, key: NewKey, lead_s: float) -> StoredKey:
+    row = await conn.fetchrow(
+        "INSERT INTO signing_keys (kid, private_key, public_key, signs_from)"  # noqa: S608 - our own columns
+        f" VALUES ($1, $2, $3, clock_timestamp() + make_interval(secs => $4)) RETURNING {_COLUMNS}",
         key.kid,
         key.sealed,
         key.public,
         lead_s,
+    )
+    assert row is not None  # RETURNING
+    return _stored(row)
+
+
+def _stored(row: Record) -> StoredKey:
+    until = row["verifies_until"]
+    return StoredKey(
+        row["kid"],
+        row["private_key"],
+        row["public_key"],
+        row["created_at"].timestamp(),
+        row["signs_from"].timestamp(),
+        until.timestamp() if until else None,
     )

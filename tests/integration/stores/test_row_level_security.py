@@ -1,0 +1,293 @@
+"""The second wall, on a real server: whatever a query forgets to filter, another tenant's rows stay out of reach.
+
+The tables come from the catalogue: one that a later migration adds without its walls fails here.
+"""
+
+import asyncio
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from voicehelper.context import RequestContext, use_context
+from voicehelper.errors import NotFound
+from voicehelper.ids import new_id
+from voicehelper.stores.postgres import guard
+from voicehelper.stores.postgres.pool import Pool
+from voicehelper.stores.postgres.tenancy import SYSTEM_ROLE, TENANT_ROLE
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+A, B = UUID(int=0xA), UUID(int=0xB)
+
+OF_NO_TENANT = {"keyword_followers", "signing_keys", "login_failures"}
+"""Tables no tenant has anything to do with."""
+
+NOT_CHANGED = {"audit_logs"}
+NEVER_OURS = {"schema_migrations"}
+
+
+async def tables(pool: Pool) -> set[str]:
+    query = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
+    return {row["relname"] for row in await pool.fetch(query)} - NEVER_OURS
+
+
+def row_of(table: str, tenant: UUID) -> dict[str, object]:
+    """One row of `table` that belongs to `tenant`; ids are made of the tenant's, so that rows can name each other."""
+    n = tenant.int * 0x1000
+    user, base, document, version = (UUID(int=n + i) for i in range(1, 5))
+    conversation, message, session = (UUID(int=n + i) for i in range(5, 8))
+    own = {"tenant_id": tenant}
+    rows: dict[str, dict[str, object]] = {
+        "tenants": {"id": tenant, "name": f"t{n}"},
+        "users": own | {"id": user, "email": f"u{n}@example.com", "password_hash": "x", "role": "owner"},
+        "knowledge_bases": own | {"id": base, "name": "b"},
+        "documents": own | {"id": document, "kb_id": base, "name": "d"},
+        "document_versions": own
+        | {"id": version, "kb_id": base, "document_id": document, "object_key": f"{tenant}/{base}/{version}"}
+        | {"content_type": "text/plain", "size_bytes": 1, "sha256": "x"},
+        "chunks": own
+        | {"id": UUID(int=n + 8), "kb_id": base, "document_id": document, "version_id": version, "position": 0}
+        | {"char_start": 0, "char_end": 1, "tokens": 1, "text": "x", "embedding_model": "m", "embedding": [1.0, 0.0]},
+        "keyword_changes": own | {"kb_id": base, "document_id": document},
+        "object_deletions": {"object_key": f"{tenant}/{base}/{version}"},
+        "conversations": own | {"id": conversation, "user_id": user},
+        "messages": own
+        | {"id": message, "conversation_id": conversation, "seq": 1, "role": "assistant", "status": "completed"},
+        "feedback": own | {"id": UUID(int=n + 9), "message_id": message, "user_id": user, "rating": "up"},
+        "roles": own | {"name": "r", "permissions": []},
+        "sessions": own | {"id": session, "user_id": user, "expires_at": "infinity"},
+        "refresh_tokens": own | {"token_hash": tenant.bytes, "session_id": session},
+        "api_keys": own
+        | {"id": UUID(int=n + 10), "user_id": user, "name": "k", "secret_hash": b"x", "permissions": []},
+        "identity_changes": own | {"kind": "user", "subject": str(user), "expires_at": "infinity"},
+        "audit_logs": own | {"id": UUID(int=n + 11), "actor_kind": "user", "action": "x", "outcome": "success"},
+        "idempotency_keys": own | {"actor_id": user, "key_hash": b"x", "fingerprint": b"x"},
+        "outbox": own | {"id": UUID(int=n + 12), "type": "x", "payload": {}},
+        "dead_letters": own
+        | {"id": UUID(int=n + 13), "consumer": "c", "event_id": UUID(int=n + 12), "type": "x", "version": 1}
+        | {"payload": {}, "occurred_at": "now", "attempts": 1, "error": "x"},
+        "processed_events": own | {"consumer": "c", "event_id": UUID(int=n + 12)},
+    }
+    return rows[table]
+
+
+ORDER = [
+    *("tenants", "users", "knowledge_bases", "documents", "document_versions", "chunks", "keyword_changes"),
+    *("object_deletions", "conversations", "messages", "feedback", "roles", "sessions", "refresh_tokens", "api_keys"),
+    *("identity_changes", "audit_logs", "idempotency_keys", "outbox", "dead_letters", "processed_events"),
+]
+
+
+async def insert(conn: asyncpg.Connection, table: str, row: dict[str, object]) -> None:
+    """As text where a literal does not care for its type, so that one way serves every column."""
+    names, places, values = [], [], []
+    for name, value in row.items():
+        names.append(name)
+        if isinstance(value, str) and value in ("now", "infinity"):
+            places.append(f"'{value}'::timestamptz")
+        else:
+            values.append(value)
+            places.append(f"${len(values)}")
+    await conn.execute(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join(places)})", *values)
+
+
+@pytest.fixture
+async def both(pool: Pool) -> Pool:
+    """A row of every table for each of two tenants, each written in its tenant's own scope where it may be."""
+    for tenant in (A, B):
+        for table in ORDER:
+            scope = guard.SYSTEM if table == "tenants" else tenant
+            async with guard.connection(pool, scope) as conn:
+                await insert(conn, table, row_of(table, tenant))
+    return pool
+
+
+async def test_every_table_is_behind_the_wall(pool: Pool) -> None:
+    found = await tables(pool)
+    assert found == set(ORDER) | OF_NO_TENANT, "a new table needs walls (migration) and a row in this test"
+    rows = await pool.fetch(
+        "SELECT c.relname, c.relrowsecurity, r.rolname FROM pg_class c LEFT JOIN pg_policy p ON p.polrelid = c.oid"
+        " LEFT JOIN pg_roles r ON r.oid = ANY (p.polroles) WHERE c.relname = ANY ($1::text[])",
+        list(found),
+    )
+    assert all(row["relrowsecurity"] for row in rows)
+    for table in found:
+        roles = {row["rolname"] for row in rows if row["relname"] == table}
+        assert roles == ({SYSTEM_ROLE} if table in OF_NO_TENANT else {SYSTEM_ROLE, TENANT_ROLE}), table
+
+
+async def test_the_roles_own_nothing_and_bypass_nothing(pool: Pool) -> None:
+    rows = await pool.fetch("SELECT * FROM pg_roles WHERE rolname = ANY ($1::text[])", [SYSTEM_ROLE, TENANT_ROLE])
+    assert len(rows) == 2
+    for row in rows:
+        refused = ("rolsuper", "rolbypassrls", "rolcanlogin", "rolcreaterole", "rolcreatedb")
+        assert not any(row[name] for name in refused)
+        owned = "SELECT count(*) FROM pg_class WHERE relowner = $1"
+        assert await pool.fetchval(owned, row["oid"]) == 0
+
+
+@pytest.mark.parametrize("table", ORDER)
+async def test_rows_of_another_tenant_are_invisible(both: Pool, table: str) -> None:
+    async with guard.connection(both, A) as conn:
+        assert await conn.fetchval(f"SELECT count(*) FROM {table}") == 1
+        seen = (await conn.fetchrow(f"SELECT * FROM {table}")).get("tenant_id", A)
+        assert seen == A
+    async with guard.connection(both, guard.SYSTEM) as conn:
+        assert await conn.fetchval(f"SELECT count(*) FROM {table}") == 2
+    async with guard.connection(both, new_id()) as conn:
+        assert await conn.fetchval(f"SELECT count(*) FROM {table}") == 0
+
+
+@pytest.mark.parametrize("table", [name for name in ORDER if name not in NOT_CHANGED])
+async def test_rows_of_another_tenant_cannot_be_changed_or_deleted(both: Pool, table: str) -> None:
+    before = await both.fetchval(f"SELECT string_agg(t::text, '|' ORDER BY t::text) FROM {table} t")
+    column = "object_key" if table == "object_deletions" else "tenant_id"
+    column = "name" if table == "tenants" else column
+    theirs = row_of(table, B)
+    where = " AND ".join(f"{name} = ${i}" for i, name in enumerate(_identity(table), 1))
+    values = [theirs[name] for name in _identity(table)]
+    async with guard.connection(both, A) as conn:
+        assert await conn.execute(f"UPDATE {table} SET {column} = {column} WHERE {where}", *values) == "UPDATE 0"
+        if table != "tenants":
+            assert await conn.execute(f"DELETE FROM {table} WHERE {where}", *values) == "DELETE 0"
+    assert await both.fetchval(f"SELECT string_agg(t::text, '|' ORDER BY t::text) FROM {table} t") == before
+
+
+@pytest.mark.parametrize("table", [name for name in ORDER if name not in {"tenants"}])
+async def test_no_row_can_be_made_another_tenants(both: Pool, table: str) -> None:
+    """Neither by inserting it there nor by moving one's own."""
+    column = "object_key" if table == "object_deletions" else "tenant_id"
+    fresh = row_of(table, A) | {column: row_of(table, B)[column]}
+    with pytest.raises(NotFound):
+        async with guard.transaction(both, A) as conn:
+            await insert(conn, table, fresh)
+    if table not in NOT_CHANGED:
+        with pytest.raises(NotFound):
+            async with guard.transaction(both, A) as conn:
+                await conn.execute(f"UPDATE {table} SET {column} = $1", fresh[column])
+
+
+async def test_a_key_that_is_taken_elsewhere_does_not_open_the_row_behind_it(both: Pool) -> None:
+    theirs = row_of("knowledge_bases", B)
+    with pytest.raises(NotFound):
+        async with guard.transaction(both, A) as conn:
+            await conn.execute(
+                "INSERT INTO knowledge_bases (id, tenant_id, name) VALUES ($1, $2, 'mine')"
+                " ON CONFLICT (id) DO UPDATE SET name = 'mine'",
+                theirs["id"],
+                A,
+            )
+
+
+@pytest.mark.parametrize("table", sorted(OF_NO_TENANT | NEVER_OURS))
+async def test_what_belongs_to_no_tenant_is_closed_to_all(pool: Pool, table: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with guard.connection(pool, A) as conn:
+            await conn.fetchval(f"SELECT count(*) FROM {table}")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_logs SET action = 'x'",
+        "DELETE FROM audit_logs",
+        "TRUNCATE audit_logs",
+        "ALTER TABLE audit_logs DISABLE TRIGGER ALL",
+        "DROP TABLE chunks",
+        "CREATE TABLE mine (a int)",
+        "UPDATE tenants SET disabled = false",
+        "INSERT INTO tenants (id, name) VALUES (gen_random_uuid(), 'x')",
+        "DELETE FROM tenants",
+        "SELECT * FROM schema_migrations",
+    ],
+)
+async def test_what_a_tenant_may_not_do_at_all(both: Pool, statement: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with guard.connection(both, A) as conn:
+            await conn.execute(statement)
+
+
+async def test_the_system_does_not_touch_the_audit_log_either(both: Pool) -> None:
+    for statement in ("UPDATE audit_logs SET action = 'x'", "DELETE FROM audit_logs", "TRUNCATE audit_logs"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with guard.connection(both, guard.SYSTEM) as conn:
+                await conn.execute(statement)
+
+
+async def test_without_a_tenant_a_tenants_role_sees_nothing(both: Pool) -> None:
+    async with both.acquire() as conn, conn.transaction():
+        await conn.execute(f"SET LOCAL ROLE {TENANT_ROLE}")
+        for table in ORDER:
+            assert await conn.fetchval(f"SELECT count(*) FROM {table}") == 0
+
+
+async def test_scopes_do_not_leak_between_users_of_one_connection(both: Pool) -> None:
+    """Any order of scopes over few connections: each sees its own rows, the pool's own user sees all."""
+
+    async def look(scope: guard.Scope, expected: int) -> None:
+        async with guard.connection(both, scope) as conn:
+            assert await conn.fetchval("SELECT count(*) FROM users") == expected
+
+    async def look_directly() -> None:
+        assert await both.fetchval("SELECT count(*) FROM users") == 2
+
+    looks = []
+    for _ in range(30):
+        looks += [look(A, 1), look(B, 1), look(guard.SYSTEM, 2), look(new_id(), 0), look_directly()]
+    await asyncio.gather(*looks)
+
+
+async def test_a_scope_that_is_not_the_requests_tenant_is_refused(both: Pool) -> None:
+    with use_context(RequestContext(tenant_id=str(A))):
+        async with guard.connection(both, A) as conn:
+            assert await conn.fetchval("SELECT count(*) FROM users") == 1
+        for opened in (guard.connection(both, B), guard.transaction(both, B), guard.request_transaction(both, B)):
+            with pytest.raises(NotFound):
+                async with opened:
+                    pass
+
+
+async def test_a_foreign_scope_within_a_requests_transaction(both: Pool) -> None:
+    """The system's part of a request shares its transaction, and the scope comes back after it, whatever happens."""
+    async with guard.request_transaction(both, A) as outer:
+        async with guard.transaction(both, guard.SYSTEM) as conn:
+            assert conn is outer
+            assert await conn.fetchval("SELECT count(*) FROM users") == 2
+        assert await outer.fetchval("SELECT count(*) FROM users") == 1
+        with pytest.raises(ZeroDivisionError):
+            async with guard.connection(both, guard.SYSTEM):
+                raise ZeroDivisionError
+        with pytest.raises(asyncpg.PostgresError):
+            async with guard.connection(both, guard.SYSTEM) as conn:
+                await conn.execute("SELECT 1 / 0")
+        assert await outer.fetchval("SELECT count(*) FROM users") == 1
+        assert await outer.fetchval("SELECT current_user") == TENANT_ROLE
+    async with guard.connection(both, A) as conn:
+        assert await conn.fetchval("SELECT count(*) FROM users") == 1
+
+
+async def test_other_tasks_do_not_share_a_requests_connection(both: Pool) -> None:
+    async def elsewhere() -> tuple[int, int]:
+        async with guard.connection(both, A) as conn:
+            return await conn.fetchval("SELECT pg_backend_pid()"), await conn.fetchval("SELECT count(*) FROM roles")
+
+    async with guard.request_transaction(both, A) as outer:
+        await outer.execute("INSERT INTO roles (tenant_id, name, permissions) VALUES ($1, 'new', '{}')", A)
+        pid, seen = await asyncio.create_task(elsewhere())
+        assert pid != await outer.fetchval("SELECT pg_backend_pid()")
+        assert seen == 1
+        assert (await elsewhere())[1] == 2
+
+
+def _identity(table: str) -> list[str]:
+    keys = {
+        "roles": ["tenant_id", "name"],
+        "refresh_tokens": ["token_hash"],
+        "keyword_changes": ["tenant_id"],
+        "identity_changes": ["tenant_id"],
+        "idempotency_keys": ["tenant_id"],
+        "processed_events": ["tenant_id"],
+        "object_deletions": ["object_key"],
+    }
+    return keys.get(table, ["id"])

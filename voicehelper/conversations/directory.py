@@ -1,6 +1,7 @@
 """Conversations as their owner sees them: begin, find, read, rename, archive, delete."""
 
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from uuid import UUID
 
 from voicehelper.conversations.context import ContextWindow
@@ -14,6 +15,8 @@ from voicehelper.conversations.model import (
     Owner,
     Place,
 )
+from voicehelper.effects import after_commit
+from voicehelper.errors import VersionConflict
 
 _PAGE = 200
 
@@ -51,13 +54,18 @@ class ConversationDirectory:
 
     async def change(self, owner: Owner, conversation_id: UUID, change: Change) -> Conversation:
         """The changed conversation. Raises `NotFound`, and `VersionConflict` where it changed meanwhile."""
+        if change.title is None and change.archived is None:
+            present = await self._repository.get(owner, conversation_id)
+            if present.version != change.version:
+                raise VersionConflict(details={"version": present.version})
+            return present
         return await self._repository.change(owner, conversation_id, change)
 
     async def delete(self, owner: Owner, conversation_id: UUID) -> None:
         """Delete with all messages. Raises `NotFound`."""
         await self._repository.delete(owner, conversation_id)
         if self._context is not None:
-            await self._context.forget(owner.tenant_id, [conversation_id])
+            await after_commit(partial(self._context.forget, owner.tenant_id, [conversation_id]))
 
     async def messages(self, owner: Owner, conversation_id: UUID, limit: int, after_seq: int = 0) -> list[Message]:
         """Messages in order. Raises `NotFound`."""

@@ -8,6 +8,9 @@ ALTER TABLE outbox DROP COLUMN version, DROP COLUMN key, DROP COLUMN seq; -- and
 CREATE INDEX outbox_unpublished ON outbox (created_at) WHERE published_at IS NULL;
 ALTER TABLE messages DROP COLUMN attachments, DROP COLUMN run_id, DROP COLUMN attempt, DROP COLUMN progress_deadline,
     DROP COLUMN stop_requested, DROP COLUMN trail, DROP COLUMN alternatives;
+DROP INDEX conversations_tenant;
+DROP INDEX conversations_user;
+CREATE INDEX conversations_user ON conversations (tenant_id, user_id, updated_at DESC);
 ALTER TABLE conversations DROP COLUMN archived_at, DROP COLUMN summary, DROP COLUMN summary_seq;
 -- Visitors cannot be told from people before this migration: they go, with what they said.
 DELETE FROM conversations WHERE user_id IN (SELECT id FROM users WHERE kind = 'visitor' OR email IS NULL);

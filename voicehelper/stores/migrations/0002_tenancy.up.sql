@@ -157,6 +157,9 @@ ALTER TABLE conversations
     ADD COLUMN archived_at timestamptz,
     ADD COLUMN summary text NOT NULL DEFAULT '',               -- of the turns up to `summary_seq`
     ADD COLUMN summary_seq integer NOT NULL DEFAULT 0;
+DROP INDEX conversations_user;
+CREATE INDEX conversations_user ON conversations (tenant_id, user_id, updated_at DESC, id DESC);
+CREATE INDEX conversations_tenant ON conversations (tenant_id, updated_at DESC, id DESC);
 
 -- `deadline` is the lease of the process that writes the answer (`run_id`); `progress_deadline` the saga's: an answer
 -- from which nothing came until then is compensated (failed) by whichever replica sees it first.
@@ -180,6 +183,7 @@ CREATE TABLE feedback (
     updated_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (message_id, user_id)
 );
+CREATE INDEX feedback_user ON feedback (tenant_id, user_id);
 
 ALTER TABLE outbox
     ADD COLUMN version integer NOT NULL DEFAULT 1,

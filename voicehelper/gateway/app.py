@@ -48,6 +48,8 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         docs_url=None,
+        # FastAPI's own spans and logs hold paths, queries and bodies: names, questions, secrets. `Edge` has ours.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.services = services
     app.include_router(operations.router)
@@ -55,13 +57,13 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(API)
     for failure in (HTTPException, RequestValidationError, WebSocketRequestValidationError, VoiceHelperError):
         app.add_exception_handler(failure, handle)
-    _add_layers(app, services)
+    add_layers(app, services)
     document_api(app)
     serve_docs(app)
     return app
 
 
-def _add_layers(app: FastAPI, services: Services) -> None:
+def add_layers(app: FastAPI, services: Services) -> None:
     """Each one added wraps those before it: Edge is outermost. CORS lies around Boundary, so that pages of other sites
     can read errors too."""
     http, rates = services.http, services.rates

@@ -8,6 +8,7 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from voicehelper.gateway.deprecations import DEPRECATIONS
 from voicehelper.gateway.middleware.authentication import OPEN
 from voicehelper.gateway.params import permission_of
 from voicehelper.wire.common import ErrorBody
@@ -55,6 +56,8 @@ def _correct(document: dict[str, Any], permissions: dict[tuple[str, str], str]) 
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _correct_operation(operation, None if path in OPEN else permissions.get((path, method), ""))
+    for old in DEPRECATIONS:
+        document["paths"][old.path][old.method.lower()]["deprecated"] = True
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     models: list[tuple[type[BaseModel], Literal["serialization"]]] = [(ErrorBody, "serialization")]

@@ -5,7 +5,15 @@
 
 from voicehelper.telemetry.logs import configure_logging, get_logger
 from voicehelper.telemetry.redaction import redact
-from voicehelper.telemetry.tracing import Timed, configure_tracing, continue_trace, current_trace_id, inject, stage
+from voicehelper.telemetry.tracing import (
+    Timed,
+    configure_tracing,
+    continue_trace,
+    current_trace_id,
+    describe_span,
+    inject,
+    stage,
+)
 
 __all__ = [
     "Timed",
@@ -13,6 +21,7 @@ __all__ = [
     "configure_tracing",
     "continue_trace",
     "current_trace_id",
+    "describe_span",
     "get_logger",
     "inject",
     "redact",

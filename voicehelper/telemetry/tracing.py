@@ -79,6 +79,14 @@ def continue_trace(carrier: Mapping[str, str], name: str) -> Iterator[None]:
         otel_context.detach(token)
 
 
+def describe_span(name: str, attributes: Mapping[str, str | int | float | bool]) -> None:
+    """Give the current span its name and facts, once they are known. Nothing of a client's belongs there."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.update_name(name)
+        span.set_attributes(attributes)
+
+
 def inject() -> dict[str, str]:
     """W3C headers that describe the current span, for the next hop."""
     carrier: dict[str, str] = {}

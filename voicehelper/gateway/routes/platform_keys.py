@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter
 
-from voicehelper.gateway.params import Wired, requires
+from voicehelper.gateway.params import Caller, Wired, requires
+from voicehelper.identity.acts import act_of
 from voicehelper.identity.key_ring import StoredKey
 from voicehelper.wire.keys import SigningKeyList, SigningKeyView
 
@@ -16,9 +17,11 @@ async def list_keys(services: Wired) -> SigningKeyList:
 
 
 @router.post("/platform/signing-keys", status_code=201, summary="Make a new signing key")
-async def rotate(services: Wired) -> SigningKeyView:
+async def rotate(caller: Caller, services: Wired) -> SigningKeyView:
     """It is published at once and signs a few seconds later. Nobody is logged out: tokens of the old keys stay good."""
-    return _view(await services.keys.rotate())
+    key = await services.keys.rotate()
+    await services.accounts.audit.record(act_of(caller, "signing_key.rotated", "signing_key", key.kid))
+    return _view(key)
 
 
 def _view(key: StoredKey) -> SigningKeyView:

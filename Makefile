@@ -23,13 +23,14 @@ test: $(VENV)/.installed-dev ## the fast tests: unit, integration on the embedde
 test-slow: $(VENV)/.installed-dev ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
 
-lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import-linter, licences, error catalogue
+lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import-linter, licences, catalogues of errors and events
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/python tools/third_party_licences.py --check
 	$(BIN)/python tools/error_catalogue.py --check
+	$(BIN)/python tools/event_catalogue.py --check
 
 bench: $(VENV)/.installed-dev ## measure; results go to benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks

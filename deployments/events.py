@@ -47,7 +47,8 @@ async def dead_letters(nodes: Nodes) -> PostgresDeadLetters:
 async def relay(nodes: Nodes) -> OutboxRelay:
     """From the outbox to the bus; every process may run one, one at a time works."""
     outbox = PostgresOutbox(await database(nodes), await wakeups(nodes))
-    return OutboxRelay(outbox, await event_bus(nodes), nodes.settings.events)
+    letters = await dead_letters(nodes)
+    return OutboxRelay(outbox, await event_bus(nodes), nodes.settings.events, also_prune=(letters,))
 
 
 async def run_consumer(nodes: Nodes, group: str, handler: Handler, types: Collection[str]) -> None:

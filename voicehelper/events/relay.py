@@ -51,12 +51,29 @@ class Outbox(Protocol):
         ...
 
 
+class Prunable(Protocol):
+    """Something else that grows with events."""
+
+    async def prune(self, keep_s: float) -> None:
+        """Forget what can no longer matter where events can be published again for `keep_s` seconds."""
+        ...
+
+
 class OutboxRelay:
     """Publishes the outbox, at least once and in order; while the bus is down, events wait, and what the bus lost in a
     restart is published again. Any number of processes may run one."""
 
-    def __init__(self, outbox: Outbox, bus: EventBus, settings: EventSettings, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        bus: EventBus,
+        settings: EventSettings,
+        *,
+        also_prune: Sequence[Prunable] = (),
+        clock: Clock | None = None,
+    ) -> None:
         self._outbox = outbox
+        self._also_prune = also_prune
         self._bus = bus
         self._settings = settings
         self._clock = clock or SystemClock()
@@ -83,7 +100,8 @@ class OutboxRelay:
             await self._look_after()
             self._looked_at = now
         if now - self._pruned_at >= PRUNE_EVERY_S:
-            await self._outbox.prune(self._settings.keep_s)
+            for grown in (self._outbox, *self._also_prune):
+                await grown.prune(self._settings.keep_s)
             self._pruned_at = now
         if await self._outbox.relay(self._bus.publish, BATCH) < BATCH:
             await self._outbox.wait(POLL_S)

@@ -117,13 +117,15 @@ class PostgresDeadLetters:
             raise Conflict("The event was handled since")
         return letter
 
-    async def prune(self, replayed_s: float, handled_s: float) -> None:
-        """Forget letters that were replayed, and events that were handled, more than so many seconds ago."""
+    async def prune(self, keep_s: float) -> None:
+        """Forget letters that were replayed, and events that were handled, twice as long ago as events can come again:
+        see `events.relay.Prunable`."""
         async with connection(self._pool, SYSTEM) as conn:
-            await conn.execute(
-                "DELETE FROM dead_letters WHERE replayed_at < now() - make_interval(secs => $1)", replayed_s
-            )
-            await conn.execute("DELETE FROM processed_events WHERE at < now() - make_interval(secs => $1)", handled_s)
+            for old in (
+                "DELETE FROM dead_letters WHERE replayed_at < now() - make_interval(secs => $1)",
+                "DELETE FROM processed_events WHERE at < now() - make_interval(secs => $1)",
+            ):
+                await conn.execute(old, 2 * keep_s)
 
 
 async def first_time(conn: Connection, consumer: str, event: Event) -> bool:

@@ -35,6 +35,7 @@ SECTIONS = (
     Section("question-path", "The question path without the language model", "benchmarks.bench_question_path"),
     Section("haystack", "The same question path with Haystack", "benchmarks.bench_haystack"),
     Section("hops", "What a hop costs", "benchmarks.bench_hops"),
+    Section("tokens", "Verifying tokens and API keys", "benchmarks.tokens"),
     Section("api", "Answers through the API against the bare engine", "benchmarks.bench_api", (), 480),
     Section("indexing", "Indexing against the bare embedder", "benchmarks.bench_indexing", (), 480),
     Section("up", "`voicehelper up` on a warm machine", "benchmarks.bench_up", (), 420),

@@ -1,0 +1,187 @@
+"""Verifications per second on one core: signature, revocation, permissions; beside the bare libraries.
+
+    python -m benchmarks.tokens [--tokens 4000] [--seconds 3]
+
+PostgreSQL and Valkey run on the machine's other cores; the verifying process is held to one.
+"""
+
+import argparse
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from statistics import median
+
+import jwt
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from jwt.utils import base64url_decode
+
+from benchmarks.report import aims, at_least, at_most, table
+from benchmarks.token_rig import Rig, open_rig
+from voicehelper.identity import Authenticator
+from voicehelper.ids import new_id
+
+_USERS, _KEYS, _REVOKED = 1000, 1000, 2000
+_ROUNDS = 5
+_WARM_LOOPS = 20
+_RATE = 10_000
+
+Row = tuple[str, float, float]  # what, calls per second, 95th percentile in microseconds
+
+
+def bare(name: str, call: Callable[[str], object], tokens: Sequence[str]) -> Row:
+    """A library's own verification, in a plain loop."""
+    totals = []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        for token in tokens:
+            call(token)
+        totals.append(time.perf_counter() - started)
+    spent = []
+    for token in tokens:
+        started = time.perf_counter()
+        call(token)
+        spent.append(time.perf_counter() - started)
+    return name, len(tokens) / median(totals), _p95(spent)
+
+
+async def once_each(authenticator: Authenticator, credentials: Sequence[str]) -> tuple[float, list[float]]:
+    """Seconds in all, and of each, one after the other."""
+    authenticate, spent = authenticator.authenticate, []
+    began = time.perf_counter()
+    for credential in credentials:
+        started = time.perf_counter()
+        await authenticate(credential)
+        spent.append(time.perf_counter() - started)
+    return time.perf_counter() - began, spent
+
+
+async def again_and_again(authenticator: Authenticator, credentials: Sequence[str]) -> float:
+    """Calls per second of credentials that are all known: a loop without a clock in it."""
+    authenticate = authenticator.authenticate
+    started = time.perf_counter()
+    for _ in range(_WARM_LOOPS):
+        for credential in credentials:
+            await authenticate(credential)
+    return _WARM_LOOPS * len(credentials) / (time.perf_counter() - started)
+
+
+async def first_sight(rig: Rig, tokens: Sequence[str], name: str, before: Callable[[], Awaitable[None]]) -> Row:
+    """In a process that knows nobody."""
+    totals, spent = [], []
+    for _ in range(3):
+        await before()
+        async with rig.process() as stack:
+            total, each = await once_each(stack.authenticator, tokens)
+        totals.append(total)
+        spent += each
+    return name, len(tokens) / median(totals), _p95(spent)
+
+
+async def cold(rig: Rig, credentials: Sequence[str], name: str, known: Sequence[str]) -> Row:
+    """Credentials never seen before; their users were, through `known`."""
+    totals, spent = [], []
+    for _ in range(_ROUNDS):
+        async with rig.process() as stack:
+            await once_each(stack.authenticator, known)
+            total, each = await once_each(stack.authenticator, credentials)
+        totals.append(total)
+        spent += each
+    return name, len(credentials) / median(totals), _p95(spent)
+
+
+async def warm(rig: Rig, credentials: Sequence[str], name: str) -> Row:
+    """Credentials seen before."""
+    async with rig.process() as stack:
+        await once_each(stack.authenticator, credentials)
+        _, spent = await once_each(stack.authenticator, credentials)
+        rates = [await again_and_again(stack.authenticator, credentials) for _ in range(_ROUNDS)]
+    return name, median(rates), _p95(spent)
+
+
+async def offered(rig: Rig, tokens: Sequence[str], known: Sequence[str], seconds: float) -> tuple[float, float]:
+    """Cold tokens that arrive at `_RATE` a second, whatever the verifier does: what is served, and the 95th percentile
+    from arrival to answer, in milliseconds."""
+    waited: list[float] = []
+    while len(waited) < seconds * _RATE:
+        async with rig.process() as stack:
+            await once_each(stack.authenticator, known)
+            began = time.perf_counter()
+            for n, token in enumerate(tokens):
+                due = began + n / _RATE
+                while time.perf_counter() < due:  # noqa: ASYNC110 - a sleep is too coarse
+                    await asyncio.sleep(0)
+                await stack.authenticator.authenticate(token)
+                waited.append(time.perf_counter() - due)
+            served = len(tokens) / (time.perf_counter() - began)
+    return served, float(np.percentile(waited, 95)) * 1000
+
+
+def _p95(spent: Sequence[float]) -> float:
+    return float(np.percentile(spent, 95)) * 1e6
+
+
+def _floors(rig: Rig, tokens: Sequence[str], pem: jwt.PyJWK) -> list[Row]:
+    public = pem.key
+
+    def verify(token: str) -> None:
+        signed, _, signature = token.rpartition(".")
+        public.verify(base64url_decode(signature), signed.encode(), PKCS1v15(), SHA256())
+
+    def decode(token: str) -> object:
+        return jwt.decode(token, public, algorithms=["RS256"], issuer="voicehelper")
+
+    return [bare("bare RSA verification (`cryptography`)", verify, tokens), bare("bare `jwt.decode`", decode, tokens)]
+
+
+async def measure(count: int, seconds: float) -> None:
+    """Everything, printed as Markdown."""
+    async with open_rig(_USERS, _KEYS, _REVOKED) as rig:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        async with rig.process() as stack:
+
+            def issue(n: int) -> list[str]:
+                return [stack.issuer.issue(rig.users[i % _USERS], new_id()).token for i in range(n)]
+
+            tokens, known = issue(count), issue(_USERS)
+            floors = _floors(rig, tokens, jwt.PyJWK.from_dict(stack.keys.jwks()["keys"][0]))
+
+        async def nothing() -> None:
+            """Redis keeps what the processes before this one put there."""
+
+        rows = [
+            await first_sight(rig, known, "token and user never seen: PostgreSQL asked", rig.forget_cache),
+            await first_sight(rig, known, "token and user never seen here: Redis asked", nothing),
+            await cold(rig, tokens, "token never seen, user known", known),
+            await warm(rig, tokens, "token seen before"),
+            await cold(rig, rig.keys, "API key never seen, user known: PostgreSQL asked", known),
+            await warm(rig, rig.keys, "API key seen before"),
+        ]
+        served, p95_ms = await offered(rig, tokens, known, seconds)
+    print(f"One core; {_USERS} users, {count} tokens, {_REVOKED} revoked sessions in the feed; one call at a time.\n")
+    cells = [(name, f"{rate:,.0f}", f"{1e6 / rate:.2f}", f"{p95:.1f}") for name, rate, p95 in floors + rows]
+    print(table(("verification", "per second", "µs each", "p95, µs"), cells))
+    print(f"\nOffered {_RATE:,} cold tokens a second for {seconds:g} s: served {served:,.0f}/s.")
+    print(
+        aims(
+            at_least("cold verifications on one core", 10_000, rows[2][1], "/s", 0),
+            at_most("p95 at 10,000 cold tokens a second", 10, p95_ms, "ms", 2),
+            at_least("warm verifications on one core", 200_000, rows[3][1], "/s", 0),
+            at_least("cold, against bare `jwt.decode`", 1, rows[2][1] / floors[1][1], "x"),
+        )
+    )
+
+
+def main() -> None:
+    """Parse and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=4000, help="distinct tokens")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of offered load")
+    arguments = parser.parse_args()
+    asyncio.run(measure(arguments.tokens, arguments.seconds))
+
+
+if __name__ == "__main__":
+    main()

@@ -2,16 +2,18 @@
 
 from typing import Any
 
+from deployments.answers import answer_service
 from deployments.authentication import authentication_stack
 from deployments.engines import database, objects, ping
 from deployments.limits import request_rates
-from deployments.nodes import CHAT, EMBEDDER, INDEXER, RAG, RETRIEVAL
+from deployments.nodes import CHAT, EMBEDDER, INDEXER, RETRIEVAL
 from deployments.wiring import Node, Nodes
-from voicehelper.conversations import AnswerService, ConversationDirectory
+from voicehelper.conversations import ConversationDirectory
 from voicehelper.documents.inspection import IsolatedInspector, inspection_limits
 from voicehelper.documents.isolation import IsolatedParser
 from voicehelper.documents.pipeline import parse_limits
 from voicehelper.gateway import Probe, Services
+from voicehelper.idempotency import forget_expired
 from voicehelper.identity import Accounts, Passwords, ensure_configured_admin
 from voicehelper.identity.secrets import SecretBox, load_master_key
 from voicehelper.knowledge.service import KnowledgeService
@@ -25,7 +27,6 @@ from voicehelper.stores.postgres.index_queue import PostgresObjectTrash
 from voicehelper.stores.postgres.knowledge import PostgresKnowledge
 from voicehelper.stores.postgres.pool import Pool
 from voicehelper.stores.postgres.scopes import PostgresScopes
-from voicehelper.stores.postgres.turns import PostgresTurns
 
 _INSPECTORS = 2  # uploads looked at at the same time; each takes milliseconds
 
@@ -35,7 +36,7 @@ async def gateway_services(nodes: Nodes) -> Services:
 
     Raises `Unavailable` when the database stays away.
     """
-    settings, clock = nodes.settings, SystemClock()
+    settings = nodes.settings
     pool = await database(nodes)
     tokens = await authentication_stack(nodes)
     if not nodes.is_remote(INDEXER):
@@ -48,19 +49,11 @@ async def gateway_services(nodes: Nodes) -> Services:
         knowledge=await _knowledge(nodes, pool),
         scopes=PostgresScopes(pool),
         conversations=ConversationDirectory(PostgresConversations(pool), PostgresScopes(pool)),
-        answers=AnswerService(
-            PostgresConversations(pool),
-            PostgresTurns(pool),
-            await nodes.get(RAG),
-            PostgresScopes(pool),
-            clock,
-            history_turns=settings.rag.history_turns,
-            answer_timeout_s=settings.http.answer_timeout_s,
-        ),
+        answers=await answer_service(nodes),
         retriever=await nodes.get(RETRIEVAL),
         probes=await _probes(nodes, pool),
         rates=await request_rates(nodes),
-        idempotency=PostgresIdempotency(pool, SecretBox(load_master_key(settings), PURPOSE)),
+        idempotency=_idempotency(nodes, pool),
     )
 
 
@@ -90,6 +83,12 @@ async def _accounts(nodes: Nodes, pool: Pool, tokens: AuthenticationStack) -> Ac
     )
     nodes.run("accounts", accounts.keep_tidy(clock))
     return accounts
+
+
+def _idempotency(nodes: Nodes, pool: Pool) -> PostgresIdempotency:
+    store = PostgresIdempotency(pool, SecretBox(load_master_key(nodes.settings), PURPOSE))
+    nodes.run("idempotency keys", forget_expired(store, SystemClock()))
+    return store
 
 
 async def _probes(nodes: Nodes, pool: Pool) -> tuple[Probe, ...]:

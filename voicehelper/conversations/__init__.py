@@ -1,6 +1,8 @@
 """Conversations, their messages, and the one way a question gets its answer."""
 
 from voicehelper.conversations.directory import ConversationDirectory
+from voicehelper.conversations.live import START, LiveEvent, LiveLog, Mark
+from voicehelper.conversations.live_views import error_of
 from voicehelper.conversations.model import (
     Attachment,
     Change,
@@ -11,16 +13,15 @@ from voicehelper.conversations.model import (
     Message,
     Owner,
     Place,
-    Turn,
-    TurnCompleted,
-    TurnEvent,
-    TurnRepository,
-    TurnStarted,
 )
-from voicehelper.conversations.service import AnswerService
+from voicehelper.conversations.service import AnswerService, Asked
+from voicehelper.conversations.turns import Ask, Turn, TurnRepository
 
 __all__ = [
+    "START",
     "AnswerService",
+    "Ask",
+    "Asked",
     "Attachment",
     "Change",
     "Conversation",
@@ -28,12 +29,13 @@ __all__ = [
     "ConversationRepository",
     "Filter",
     "KnowledgeScopes",
+    "LiveEvent",
+    "LiveLog",
+    "Mark",
     "Message",
     "Owner",
     "Place",
     "Turn",
-    "TurnCompleted",
-    "TurnEvent",
     "TurnRepository",
-    "TurnStarted",
+    "error_of",
 ]

@@ -1,28 +1,31 @@
 """Answers in work hold a short lease, so that a killed replica blocks its conversations for seconds, not for ever."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from uuid import UUID
 
-from voicehelper.conversations.draft import Draft
-from voicehelper.conversations.model import TurnRepository
+from voicehelper.conversations.runs import AnswerRun
+from voicehelper.conversations.turns import TurnRepository
 from voicehelper.errors import VoiceHelperError
 from voicehelper.ports.clock import Clock
 from voicehelper.telemetry import get_logger
 
 log = get_logger(__name__)
 
-LEASE_S = 10.0
+LEASE_S = 6.0
 
 
 class Leases:
-    """Renews the leases of this process's answers (keeping the text so far) and expires those of dead processes."""
+    """Renews the leases of this process's answers (keeping the text so far), ends those that are no longer its own or
+    shall stop, and expires those of dead processes."""
 
-    def __init__(self, repository: TurnRepository, clock: Clock, lease_s: float = LEASE_S) -> None:
-        self._repository = repository
+    def __init__(
+        self, turns: TurnRepository, runs: Mapping[UUID, AnswerRun], clock: Clock, lease_s: float = LEASE_S
+    ) -> None:
+        self._turns = turns
+        self._runs = runs
         self._clock = clock
-        self._active: dict[UUID, Draft] = {}
         self._task: asyncio.Task[None] | None = None
         self.lease_s = lease_s
 
@@ -37,22 +40,15 @@ class Leases:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    @contextmanager
-    def hold(self, draft: Draft) -> Iterator[None]:
-        """Renew the lease of `draft` within the block."""
-        self._active[draft.message_id] = draft
-        try:
-            yield
-        finally:
-            self._active.pop(draft.message_id, None)
-
     async def tend(self) -> None:
         """One round. Renewing comes first: after a pause of the database, our own answers are not taken for dead."""
-        if self._active:
-            await self._repository.renew(
-                [(draft.message_id, draft.text) for draft in self._active.values()], self.lease_s
-            )
-        expired = await self._repository.expire()
+        writing = [run for run in self._runs.values() if not run.over]
+        if writing:
+            ours = await self._turns.renew([run.renewal() for run in writing], self.lease_s)
+            for run in writing:
+                if ours.get(run.id):
+                    run.cancel("asked")
+        expired = await self._turns.expire(self.lease_s)
         if expired:
             log.warning("answers.expired", count=expired)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from voicehelper.rag.events import AnswerCitations, AnswerDelta, AnswerDone, AnswerStatus, Citation, PastTurn
+from voicehelper.rag.events import Citation
 
 MessageStatus = Literal["streaming", "completed", "failed", "stopped"]
 Rating = Literal["up", "down"]
@@ -75,42 +75,6 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A question that was stored, the answer about to be written, and the finished turns before it (oldest first)."""
-
-    question: Message
-    answer: Message
-    history: tuple[PastTurn, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How an answer ended and what is kept of it."""
-
-    status: MessageStatus
-    content: str
-    citations: tuple[Citation, ...] = ()
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class TurnStarted:
-    """First event of a turn: both messages are stored."""
-
-    turn: Turn
-
-
-@dataclass(frozen=True, slots=True)
-class TurnCompleted:
-    """Last event of a turn that did not raise: the answer as stored."""
-
-    answer: Message
-
-
-TurnEvent = TurnStarted | AnswerStatus | AnswerDelta | AnswerCitations | AnswerDone | TurnCompleted
-
-
-@dataclass(frozen=True, slots=True)
 class Place:
     """Where a page of conversations begins: after the one with these."""
 
@@ -168,32 +132,6 @@ class ConversationRepository(Protocol):
 
     async def messages(self, owner: Owner, conversation_id: UUID, limit: int, after_seq: int) -> list[Message]:
         """Messages with `seq` above `after_seq`, in order."""
-        ...
-
-
-class TurnRepository(Protocol):
-    """Where questions and their answers are written. Every method raises `Unavailable` when the store cannot be
-    reached, and `NotFound` where the owner has no such conversation."""
-
-    async def begin_turn(
-        self, owner: Owner, conversation_id: UUID, content: str, lease_s: float, history_turns: int
-    ) -> Turn:
-        """Store the question and the empty answer in one transaction, under a lock on the conversation.
-
-        Raises `ConversationBusy` while another answer holds its lease.
-        """
-        ...
-
-    async def renew(self, drafts: Sequence[tuple[UUID, str]], lease_s: float) -> None:
-        """Extend the leases of answers in work (message id, text so far), keeping the text."""
-        ...
-
-    async def finish(self, message_id: UUID, ending: Ending) -> Message | None:
-        """Store the end of an answer; None when its conversation was deleted meanwhile."""
-        ...
-
-    async def expire(self) -> int:
-        """Mark answers whose lease ran out (their replica died) as failed; returns how many."""
         ...
 
 

@@ -1,153 +1,237 @@
 """The one way a question gets its answer."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+import contextvars
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
-from voicehelper.conversations.draft import Draft
+from voicehelper.context import RequestContext, current_context, use_context
+from voicehelper.conversations.context import ContextWindow
 from voicehelper.conversations.leases import LEASE_S, Leases
-from voicehelper.conversations.model import (
-    ConversationRepository,
-    Ending,
-    KnowledgeScopes,
-    Message,
-    Owner,
-    Turn,
-    TurnCompleted,
-    TurnEvent,
-    TurnRepository,
-    TurnStarted,
-)
-from voicehelper.errors import DeadlineExceeded, NotFound, Unavailable
+from voicehelper.conversations.live import START, LiveEvent, LiveLog, Mark, Signal, Thread
+from voicehelper.conversations.live_following import Follower
+from voicehelper.conversations.live_watches import LocalLiveLog
+from voicehelper.conversations.live_watching import Watcher
+from voicehelper.conversations.model import KnowledgeScopes, Message, Owner
+from voicehelper.conversations.runs import AnswerRun
+from voicehelper.conversations.runs_writing import AnswerWriter
+from voicehelper.conversations.turns import Ask, Lease, Repeated, StoredTurn, Turn, TurnRepository
+from voicehelper.idempotency.model import WriteKey
+from voicehelper.ids import new_id
 from voicehelper.ports.clock import Clock
-from voicehelper.rag.events import AnswerEvent, Question
 from voicehelper.rag.port import QuestionAnswerer
-from voicehelper.telemetry import get_logger, metrics
+from voicehelper.telemetry import continue_trace, get_logger
 
 log = get_logger(__name__)
 
-_STORE_RETRIES_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)  # outlasts a restart of the database
+_STOP_WAIT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question on its way to its answer.
+
+    Attributes:
+        message_id: the answer.
+        repeated: the key was used before; this is the answer of then.
+        events: of the answer, from its first to its last; closing it means that this reader left.
+    """
+
+    message_id: UUID
+    repeated: bool
+    events: AsyncGenerator[LiveEvent, None]
 
 
 class AnswerService:
-    """Asks and answers. `start` and `stop` bracket its background work."""
+    """Asks, answers, stops, and lets any number of readers on any replica follow. `start` and `stop` bracket its
+    background work.
+
+    Args:
+        turns: where questions and answers lie.
+        answerer: asks the model.
+        scopes: which knowledge bases there are.
+        window: the conversation before a question.
+        clock: for waits that are not about an answer's own time.
+        log: events for other replicas; by default of this process only.
+        answer_timeout_s: most seconds of an answer.
+        lease_s: a replica silent for longer loses its answers.
+        saga_s: an answer from which nothing came for so long is given up.
+        vanish_grace_s: how long after its last reader left an answer still goes on.
+    """
 
     def __init__(
         self,
-        conversations: ConversationRepository,
         turns: TurnRepository,
         answerer: QuestionAnswerer,
         scopes: KnowledgeScopes,
+        window: ContextWindow,
         clock: Clock,
         *,
-        history_turns: int = 10,
+        log: LiveLog | None = None,
         answer_timeout_s: float = 120.0,
         lease_s: float = LEASE_S,
+        saga_s: float = 30.0,
+        vanish_grace_s: float = 0.5,
     ) -> None:
-        self._conversations = conversations
         self._turns = turns
-        self._answerer = answerer
         self._scopes = scopes
-        self._clock = clock
-        self._history_turns = history_turns
-        self._answer_timeout_s = answer_timeout_s
-        self._leases = Leases(turns, clock, lease_s)
-        self._storing: set[asyncio.Task[Message | None]] = set()
+        self._live = log or LocalLiveLog()
+        self._runs: dict[UUID, AnswerRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writer = AnswerWriter(
+            turns, answerer, scopes, window, clock, answer_timeout_s=answer_timeout_s, saga_s=saga_s
+        )
+        self._leases = Leases(turns, self._runs, clock, lease_s)
+        self._grace_s = vanish_grace_s
+        self._follower = Follower(turns, self._runs, self._live)
+        self._watcher = Watcher(turns, self._runs, self._live)
+        self._live.listen(self._heed)
 
     async def start(self) -> None:
         """Begin to tend leases; answers of processes that died before are marked failed at once."""
+        await self._live.start()
         self._leases.start()
 
     async def stop(self) -> None:
-        """End the background work after the endings being stored."""
-        if self._storing:
-            await asyncio.wait(self._storing)
+        """End the answers in work, as failed for the moment, and then the background work."""
+        for run in list(self._runs.values()):
+            run.cancel("shutdown")
+        while self._tasks:
+            await asyncio.wait(self._tasks)
         await self._leases.stop()
+        await self._live.stop()
 
-    async def send(
-        self, owner: Owner, conversation_id: UUID, content: str, references: Sequence[str] | None = None
-    ) -> AsyncGenerator[TurnEvent, None]:
-        """Ask `content`; yields `TurnStarted`, the answerer's events, `TurnCompleted`.
+    async def ask(self, owner: Owner, conversation_id: UUID, ask: Ask, key: WriteKey | None = None) -> Asked:
+        """Store the question and begin to answer it; or find the answer that was begun for the same key.
 
-        The question is stored before anything else happens. Whatever ends the stream, the answer's row says how:
-        `completed`; `failed` (an error, which is raised on); `stopped` (this generator was closed or its task
-        cancelled, which also stops the model).
-
-        Args:
-            owner: who asks.
-            conversation_id: where.
-            content: the question.
-            references: knowledge bases by id or name, instead of the conversation's own.
+        The answer is written whoever reads it, until it ends or nobody has read it for a moment; its row says how it
+        ended: `completed`, `failed`, `stopped`.
 
         Raises:
             NotFound: no such conversation or knowledge base.
             ConversationBusy: the previous question is still being answered.
-            DeadlineExceeded: the answer took too long.
-            VoiceHelperError: whatever the answerer raises.
+            IdempotencyMismatch: the key stands for another request.
+            Unavailable: the database is away; nothing was begun, or the same key finds it.
         """
-        kb_ids = await self._scope(owner, conversation_id, references)
-        turn = await self._turns.begin_turn(owner, conversation_id, content, self._leases.lease_s, self._history_turns)
-        draft = Draft(turn.answer.id)
-        question = Question(content, owner.tenant_id, kb_ids, turn.history)
-        with self._leases.hold(draft):
-            try:
-                yield TurnStarted(turn)
-                async with aclosing(self._events(question)) as events:
-                    async for event in events:
-                        draft.take(event)
-                        yield event
-                ending = draft.completed()
-            except (asyncio.CancelledError, GeneratorExit):
-                await self._store(turn, draft.stopped())
-                raise
-            except Exception as error:  # whatever it is, the row must not stay `streaming`; raised on
-                await self._store(turn, draft.failed(error))
-                raise
-            answer = await self._store(turn, ending)
-        if answer is None:
-            raise NotFound("The conversation was deleted")
-        yield TurnCompleted(answer)
+        # An unknown knowledge base stops the question before it is stored.
+        named = None if ask.references is None else await self._scopes.resolve(owner.tenant_id, ask.references)
+        lease = self._lease()
+        begun = await self._turns.begin(owner, conversation_id, ask, lease, key)
+        return self._asked(owner, conversation_id, begun, lease, _Plan(named, ask.keep_running))
 
-    async def _scope(self, owner: Owner, conversation_id: UUID, references: Sequence[str] | None) -> tuple[UUID, ...]:
-        conversation = await self._conversations.get(owner, conversation_id)
-        if references is None and conversation.kb_ids:
-            return conversation.kb_ids
-        return await self._scopes.resolve(owner.tenant_id, references or ())
+    async def regenerate(
+        self, owner: Owner, conversation_id: UUID, message_id: UUID, keep_running: bool, key: WriteKey | None = None
+    ) -> Asked:
+        """Answer the last question of the conversation anew. Raises as `ask` does; `Conflict` for an older answer."""
+        lease = self._lease()
+        begun = await self._turns.begin_again(owner, conversation_id, message_id, lease, key)
+        return self._asked(owner, conversation_id, begun, lease, _Plan(None, keep_running))
 
-    async def _events(self, question: Question) -> AsyncGenerator[AnswerEvent, None]:
-        """The answerer's events, none awaited beyond the answer's deadline."""
-        deadline = asyncio.get_running_loop().time() + self._answer_timeout_s
-        events = self._answerer.answer(question)
+    def follow(
+        self, owner: Owner, conversation_id: UUID, message_id: UUID, seen: Mark = START
+    ) -> AsyncGenerator[LiveEvent, None]:
+        """Events of an answer after `seen`; see `Follower.follow`."""
+        return self._follower.follow(owner, conversation_id, message_id, seen)
+
+    def watch(
+        self, owner: Owner, conversation_id: UUID, message_id: UUID | None = None, seen: Mark = START
+    ) -> AsyncGenerator[LiveEvent, None]:
+        """Events of a conversation as they come; see `Watcher.watch`."""
+        return self._watcher.watch(owner, conversation_id, message_id, seen)
+
+    async def stop_answer(self, owner: Owner, conversation_id: UUID, message_id: UUID) -> Message:
+        """Stop an answer, on whichever replica it is written; the answer, which is `streaming` still if its writer
+        did not end it within a few seconds. Nothing happens to one that has ended. Raises `NotFound`."""
+        # In a task of its own: a transaction of the request would keep the writer from storing the end.
+        return await asyncio.create_task(self._stop(owner, conversation_id, message_id))
+
+    async def _stop(self, owner: Owner, conversation_id: UUID, message_id: UUID) -> Message:
+        run = self._follower.local(owner, conversation_id, message_id)
+        if run is None:
+            stored = await self._turns.request_stop(owner, conversation_id, message_id)
+            if stored.ended:
+                return stored.turn.answer
+            self._live.tell(Signal("stop", owner.tenant_id, message_id))
+            return await self._until_ended(owner, conversation_id, message_id)
+        run.cancel("asked")
+        await run.wait(_STOP_WAIT_S)
+        return (await self._turns.stored(owner, conversation_id, message_id)).turn.answer
+
+    async def _until_ended(self, owner: Owner, conversation_id: UUID, message_id: UUID) -> Message:
+        deadline = asyncio.get_running_loop().time() + _STOP_WAIT_S
+        while True:
+            await asyncio.sleep(0.1)
+            stored = await self._turns.stored(owner, conversation_id, message_id)
+            if stored.ended or asyncio.get_running_loop().time() > deadline:
+                return stored.turn.answer
+
+    def _asked(self, owner: Owner, conversation_id: UUID, begun: Turn | Repeated, lease: Lease, plan: "_Plan") -> Asked:
+        if isinstance(begun, Turn):
+            self._launch(begun, lease, plan)
+            answer_id, repeated = begun.answer.id, False
+        else:
+            answer_id, repeated = begun.message_id, True
+        retake = partial(self._retake, plan)
+        return Asked(answer_id, repeated, self._follower.follow(owner, conversation_id, answer_id, retake=retake))
+
+    async def _retake(self, plan: "_Plan", stored: StoredTurn) -> bool:
+        """Write an answer anew whose writer died. True: look again, whoever writes it now."""
+        turn, lease = stored.turn, self._lease()
+        taken = await self._turns.take_over(turn.owner, turn.answer.conversation_id, turn.answer.id, lease)
+        if taken is not None:
+            log.info("answer.taken_over", message_id=str(turn.answer.id), attempt=taken.attempt)
+            self._launch(taken, lease, plan)
+        return True
+
+    def _launch(self, turn: Turn, lease: Lease, plan: "_Plan") -> None:
+        """Write the answer in a task of its own."""
+        thread = Thread(turn.owner.tenant_id, turn.answer.conversation_id)
+        publish = partial(self._live.append, thread)
+        run = AnswerRun(turn, lease.run_id, publish, keep_running=plan.keep_running, grace_s=self._grace_s)
+        before = self._runs.get(run.id)
+        if before is not None:
+            before.cancel("superseded")
+        self._runs[run.id] = run
+        kb_ids = turn.kb_ids if plan.named is None else plan.named
+        # Nothing of the request but its context: what serves it cancels whatever was begun on its behalf.
+        writing = self._write(run, kb_ids, current_context())
+        task = asyncio.get_running_loop().create_task(writing, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _write(self, run: AnswerRun, kb_ids: tuple[UUID, ...], request: RequestContext) -> None:
         try:
-            while True:
-                try:
-                    async with asyncio.timeout_at(deadline) as limit:
-                        event = await anext(events)
-                except StopAsyncIteration:
-                    return
-                except TimeoutError as error:
-                    if limit.expired():
-                        raise DeadlineExceeded("The answer took too long") from error
-                    raise
-                yield event
+            with continue_trace(request.carrier, "answer"), use_context(request):
+                await self._writer.write(run, kb_ids)
         finally:
-            if isinstance(events, AsyncGenerator):
-                await events.aclose()
+            if self._runs.get(run.id) is run:
+                del self._runs[run.id]
 
-    async def _store(self, turn: Turn, ending: Ending) -> Message | None:
-        """Store the ending in a task of its own: a client that leaves does not take it along."""
-        task = asyncio.create_task(self._store_patiently(turn, ending))
-        self._storing.add(task)
-        task.add_done_callback(self._storing.discard)
-        metrics.ANSWERS.labels(ending.metadata.get("outcome", ending.status)).inc()
-        return await asyncio.shield(task)
+    def _lease(self) -> Lease:
+        return Lease(new_id(), self._leases.lease_s, self._writer.saga_s)
 
-    async def _store_patiently(self, turn: Turn, ending: Ending) -> Message | None:
-        for wait in _STORE_RETRIES_S:
-            try:
-                return await self._turns.finish(turn.answer.id, ending)
-            except Unavailable as error:
-                log.warning("answer.not_stored_yet", message_id=str(turn.answer.id), reason=error.message)
-                await self._clock.sleep(wait)
-        return await self._turns.finish(turn.answer.id, ending)
+    def _heed(self, signal: Signal) -> None:
+        """What another replica asks of a run of this one."""
+        run = self._runs.get(signal.message_id)
+        if run is None or run.turn.owner.tenant_id != signal.tenant_id:
+            return
+        match signal.act:
+            case "attach":
+                run.attach(signal.reader)
+            case "detach":
+                run.detach(signal.reader)
+            case "stop":
+                run.cancel("asked")
+            case "resend":
+                for event in list(run.events):
+                    self._live.append(Thread(signal.tenant_id, run.turn.answer.conversation_id), event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the request says about how to answer: the bases it names (None: the conversation's), and for how long."""
+
+    named: tuple[UUID, ...] | None
+    keep_running: bool

@@ -26,7 +26,7 @@ from voicehelper.gateway.middleware import (
 )
 from voicehelper.gateway.openapi import document_api
 from voicehelper.gateway.problems import handle
-from voicehelper.gateway.routes import API, jwks, operations
+from voicehelper.gateway.routes import API, jwks, live, operations
 from voicehelper.gateway.services import Services
 
 
@@ -55,6 +55,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(operations.router)
     app.include_router(jwks.router)
     app.include_router(API)
+    app.include_router(live.router)
     for failure in (HTTPException, RequestValidationError, WebSocketRequestValidationError, VoiceHelperError):
         app.add_exception_handler(failure, handle)
     add_layers(app, services)

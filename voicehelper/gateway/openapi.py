@@ -22,6 +22,10 @@ SSE_RESPONSE: dict[str, Any] = {
     "description": "The whole answer as JSON, or its events: `id` counts from 1, comments keep the line alive.",
     "content": {_SSE: {"schema": {"$ref": _SCHEMAS + "AnswerEvent"}}},
 }
+EVENTS_RESPONSE: dict[str, Any] = {
+    "description": "The events; `id` as in the first stream, comments keep the line alive.",
+    "content": {_SSE: {"schema": {"$ref": _SCHEMAS + "AnswerEvent"}}},
+}
 _ERROR = {
     "description": "An error; `code` is the HTTP status x 100 + n",
     "content": {"application/json": {"schema": {"$ref": _SCHEMAS + "ErrorBody"}}},

@@ -43,6 +43,12 @@ class ConversationView(View):
     updated_at: datetime = Field(description="When it was last asked in")
 
 
+class ReviewedConversation(ConversationView):
+    """A conversation of somebody in the tenant."""
+
+    user_id: UUID
+
+
 class CitationView(View):
     """Which part of the answer (`start` to `end`, characters) rests on which passage."""
 
@@ -126,6 +132,14 @@ class MessageCreate(Body):
         default_factory=list, description="Stored with the question; the answerer does not read them"
     )
     stream: bool = Field(False, description="Server-sent events, as with `Accept: text/event-stream`")
+    keep_running: bool = Field(False, description="Write the answer to its end even when nobody reads it")
+
+
+class Regenerate(Body):
+    """How to answer anew."""
+
+    stream: bool = Field(False, description="Server-sent events, as with `Accept: text/event-stream`")
+    keep_running: bool = Field(False, description="Write the answer to its end even when nobody reads it")
 
 
 class TurnView(View):
@@ -169,6 +183,7 @@ EVENTS: dict[str, type[View]] = {
     "citation": CitationView,
     "usage": UsageEvent,
     "message.completed": CompletedEvent,
+    "message.stopped": CompletedEvent,
     "error": ErrorBody,
 }
 """Every event of a streamed answer by name, in the order in which they come (`status` and `delta` repeat)."""

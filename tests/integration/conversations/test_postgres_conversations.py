@@ -6,15 +6,17 @@ from uuid import UUID
 
 import pytest
 
-from voicehelper.conversations import AnswerService, ConversationDirectory, Owner, TurnCompleted, TurnStarted
-from voicehelper.conversations.draft import Draft
+from voicehelper.conversations import AnswerService, Ask, ConversationDirectory, LiveEvent, Owner, Turn
+from voicehelper.conversations.context import Window
 from voicehelper.conversations.leases import Leases
-from voicehelper.conversations.model import Ending
-from voicehelper.errors import ConversationBusy, NotFound, Unavailable
+from voicehelper.conversations.runs import AnswerRun
+from voicehelper.conversations.turns import Ending, Lease, Renewal
+from voicehelper.errors import ConversationBusy, DeadlineExceeded, NotFound, Unavailable
 from voicehelper.ids import new_id
 from voicehelper.ports.clock import FakeClock, SystemClock
 from voicehelper.rag.events import AnswerCitations, AnswerDelta, AnswerDone, Citation
 from voicehelper.rag.port import FakeAnswerer
+from voicehelper.stores.postgres.context import PostgresContext
 from voicehelper.stores.postgres.conversations import PostgresConversations
 from voicehelper.stores.postgres.identity import PostgresUsers
 from voicehelper.stores.postgres.pool import Pool
@@ -31,34 +33,56 @@ async def owner(pool: Pool) -> Owner:
     return Owner(user.tenant_id, user.id)
 
 
-def service(pool: Pool, answerer: FakeAnswerer, clock: Any = None, lease_s: float = 10.0) -> AnswerService:
-    return AnswerService(
-        PostgresConversations(pool),
-        PostgresTurns(pool),
-        answerer,
-        PostgresScopes(pool),
-        clock or SystemClock(),
-        lease_s=lease_s,
-    )
+class FakeWindow:
+    """A conversation without a past."""
+
+    async def load(self, _tenant_id: UUID, _conversation_id: UUID, before_seq: int) -> Window:
+        return Window(before_seq - 1)
+
+    async def note(self, *_arguments: object) -> None:
+        pass
+
+    async def forget(self, *_arguments: object) -> None:
+        pass
+
+
+def service(
+    pool: Pool, answerer: FakeAnswerer, clock: Any = None, lease_s: float = 10.0, turns: Any = None
+) -> AnswerService:
+    scopes, clock = PostgresScopes(pool), clock or SystemClock()
+    return AnswerService(turns or PostgresTurns(pool), answerer, scopes, FakeWindow(), clock, lease_s=lease_s)
+
+
+async def ask(answers: AnswerService, owner: Owner, conversation_id: UUID, content: str) -> list[LiveEvent]:
+    asked = await answers.ask(owner, conversation_id, Ask(content))
+    return [event async for event in asked.events]
+
+
+def lease(seconds: float) -> Lease:
+    return Lease(new_id(), seconds)
 
 
 def directory(pool: Pool) -> ConversationDirectory:
     return ConversationDirectory(PostgresConversations(pool), PostgresScopes(pool))
 
 
-async def begin(pool: Pool, owner: Owner, lease_s: float) -> tuple[UUID, UUID]:
-    """A conversation with an answer in work, as a process leaves it that is killed now."""
+async def begin(pool: Pool, owner: Owner, lease_s: float) -> tuple[UUID, Turn, UUID]:
+    """A conversation with an answer in work, as a process leaves it that is killed now; and the process's run."""
     conversation = await PostgresConversations(pool).create(owner, "", ())
-    turn = await PostgresTurns(pool).begin_turn(owner, conversation.id, "问题", lease_s, 10)
-    return conversation.id, turn.answer.id
+    held = lease(lease_s)
+    turn = await PostgresTurns(pool).begin(owner, conversation.id, Ask("问题"), held)
+    assert isinstance(turn, Turn)
+    return conversation.id, turn, held.run_id
 
 
 async def test_the_question_outlives_a_killed_process(pool: Pool, owner: Owner) -> None:
     repository, turns = PostgresConversations(pool), PostgresTurns(pool)
-    conversation, answer = await begin(pool, owner, 0.2)
-    await turns.renew([(answer, "写到一半")], 0.2)
-    with pytest.raises(ConversationBusy):
-        await turns.begin_turn(owner, conversation, "again", 10, 10)
+    conversation, turn, run = await begin(pool, owner, 0.2)
+    assert await turns.renew([Renewal(turn.answer.id, run, "写到一半", (4,), 9.0)], 0.2) == {turn.answer.id: False}
+    with pytest.raises(ConversationBusy) as busy:
+        await turns.begin(owner, conversation, Ask("again"), lease(10))
+    assert busy.value.details == {"message_id": str(turn.answer.id)}
+    assert busy.value.retry_after
     await asyncio.sleep(0.3)
     survivor = service(pool, FakeAnswerer(DONE), lease_s=0.3)
     await survivor.start()
@@ -72,29 +96,48 @@ async def test_the_question_outlives_a_killed_process(pool: Pool, owner: Owner) 
     assert (question.content, question.status) == ("问题", "completed")
     assert (lost.status, lost.content) == ("failed", "写到一半")
     assert lost.metadata == {"outcome": "failed", "error": {"code": Unavailable.code}}
+    types = await pool.fetch("SELECT type, payload FROM outbox WHERE type LIKE 'conversation.%' ORDER BY seq")
+    assert [row["type"] for row in types][-2:] == ["conversation.message_sent", "conversation.answer_failed"]
+    assert types[-1]["payload"]["code"] == Unavailable.code
+
+
+async def test_an_answer_from_which_nothing_comes_is_compensated(pool: Pool, owner: Owner) -> None:
+    conversation = await PostgresConversations(pool).create(owner, "", ())
+    turns = PostgresTurns(pool)
+    await turns.begin(owner, conversation.id, Ask("q"), Lease(new_id(), 60.0, saga_s=0.05))
+    await asyncio.sleep(0.1)
+    assert await turns.expire(0.0) == 1
+    answer = (await directory(pool).messages(owner, conversation.id, 10))[1]
+    assert (answer.status, answer.metadata["error"]) == ("failed", {"code": DeadlineExceeded.code})
 
 
 async def test_a_dead_answer_does_not_block_even_without_a_sweep(pool: Pool, owner: Owner) -> None:
     repository, turns = PostgresConversations(pool), PostgresTurns(pool)
-    conversation, answer = await begin(pool, owner, 0.05)
+    conversation, dead, _ = await begin(pool, owner, 0.05)
     await asyncio.sleep(0.1)
-    turn = await turns.begin_turn(owner, conversation, "next", 10, 10)
-    assert (turn.question.seq, turn.history) == (3, ())
+    turn = await turns.begin(owner, conversation, Ask("next"), lease(10))
+    assert isinstance(turn, Turn)
+    assert turn.question.seq == 3
     assert (await repository.messages(owner, conversation, 10, 0))[1].status == "failed"
-    assert answer != turn.answer.id
+    assert dead.answer.id != turn.answer.id
 
 
 async def test_leases_of_living_answers_are_renewed(pool: Pool, owner: Owner) -> None:
     repository, turns = PostgresConversations(pool), PostgresTurns(pool)
-    conversation, answer = await begin(pool, owner, 0.2)
-    leases = Leases(turns, SystemClock(), 0.2)
-    draft = Draft(answer, ["半"])
-    with leases.hold(draft):
-        for _ in range(4):
-            await asyncio.sleep(0.1)
-            await leases.tend()
-        message = (await repository.messages(owner, conversation, 10, 0))[1]
-        assert (message.status, message.content) == ("streaming", "半")
+    conversation, turn, run_id = await begin(pool, owner, 0.2)
+    run = AnswerRun(turn, run_id, lambda _event: None, keep_running=True, grace_s=1.0)
+    run.take(AnswerDelta("半"))
+    runs = {turn.answer.id: run}
+    leases = Leases(turns, runs, SystemClock(), 0.2)
+    for _ in range(4):
+        await asyncio.sleep(0.1)
+        await leases.tend()
+    message = (await repository.messages(owner, conversation, 10, 0))[1]
+    assert (message.status, message.content) == ("streaming", "半")
+    await pool.execute("UPDATE messages SET stop_requested = true WHERE id = $1", turn.answer.id)
+    await leases.tend()
+    assert run.reason == "asked"  # also while Redis is away
+    runs.clear()
     await asyncio.sleep(0.3)
     await leases.tend()
     assert (await repository.messages(owner, conversation, 10, 0))[1].status == "failed"
@@ -102,43 +145,59 @@ async def test_leases_of_living_answers_are_renewed(pool: Pool, owner: Owner) ->
 
 async def test_an_answer_that_comes_after_its_lease_is_still_kept(pool: Pool, owner: Owner) -> None:
     repository, turns = PostgresConversations(pool), PostgresTurns(pool)
-    conversation, answer = await begin(pool, owner, 0.0)
-    assert await turns.expire() == 1
-    stored = await turns.finish(answer, Ending("completed", "late", (CITATION,), {"outcome": "answered"}))
+    conversation, turn, run = await begin(pool, owner, 0.0)
+    assert await turns.expire(0.0) == 1
+    stored = await turns.finish(turn, run, Ending("completed", "late", (CITATION,), {"outcome": "answered"}))
     assert stored is not None
     assert (stored.status, stored.citations) == ("completed", (CITATION,))
-    assert await turns.finish(answer, Ending("failed", "")) is None  # what is completed stays
+    assert await turns.finish(turn, run, Ending("failed", "", (), {"error": {"code": 50000}})) is None  # it stays
     assert (await repository.messages(owner, conversation, 10, 0))[1].content == "late"
 
 
 async def test_storing_an_end_whose_confirmation_was_lost_finds_it_stored(pool: Pool, owner: Owner) -> None:
     repository, turns = PostgresConversations(pool), PostgresTurns(pool)
-    conversation, answer = await begin(pool, owner, 30.0)
-    first, again = [await turns.finish(answer, Ending("completed", "a")) for _ in range(2)]
+    conversation, turn, run = await begin(pool, owner, 30.0)
+    first, again = [await turns.finish(turn, run, Ending("completed", "a")) for _ in range(2)]
     assert first == again is not None
+    assert await pool.fetchval("SELECT count(*) FROM outbox WHERE type = 'conversation.answer_completed'") == 1
     await repository.delete(owner, conversation)
-    assert await turns.finish(answer, Ending("completed", "a")) is None
+    with pytest.raises(NotFound):
+        await turns.finish(turn, run, Ending("completed", "a"))
+
+
+async def test_an_answer_taken_over_is_no_longer_the_first_writers(pool: Pool, owner: Owner) -> None:
+    turns = PostgresTurns(pool)
+    conversation, turn, run = await begin(pool, owner, 0.0)
+    held = lease(10)
+    taken = await turns.take_over(owner, conversation, turn.answer.id, held)
+    assert taken is not None
+    assert (taken.attempt, taken.answer.id) == (2, turn.answer.id)
+    assert await turns.take_over(owner, conversation, turn.answer.id, lease(10)) is None
+    assert await turns.renew([Renewal(turn.answer.id, run, "x", (), 9.0)], 10) == {}
+    assert await turns.finish(turn, run, Ending("completed", "old")) is None
+    stored = await turns.finish(taken, held.run_id, Ending("completed", "new"))
+    assert stored is not None
+    assert stored.content == "new"
+    assert len(await directory(pool).messages(owner, conversation, 10)) == 2
 
 
 async def test_a_database_that_is_away_for_a_moment_loses_no_answer(pool: Pool, owner: Owner) -> None:
-    repository, turns = PostgresConversations(pool), PostgresTurns(pool)
+    turns = PostgresTurns(pool)
     finish, failures = turns.finish, 3
 
-    async def flaky(message_id: UUID, ending: Ending) -> Any:
+    async def flaky(turn: Turn, run_id: UUID, ending: Ending) -> Any:
         nonlocal failures
         failures -= 1
         if failures >= 0:
             raise Unavailable
-        return await finish(message_id, ending)
+        return await finish(turn, run_id, ending)
 
     turns.finish = flaky  # type: ignore[method-assign]
     clock = FakeClock()
-    conversations = AnswerService(repository, turns, FakeAnswerer(DONE), PostgresScopes(pool), clock)
+    answers = service(pool, FakeAnswerer(DONE), clock, turns=turns)
     conversation = await directory(pool).create(owner, "", ())
-    events = [event async for event in conversations.send(owner, conversation.id, "q")]
-    assert isinstance(events[0], TurnStarted)
-    assert isinstance(events[-1], TurnCompleted)
-    assert events[-1].answer.status == "completed"
+    events = await ask(answers, owner, conversation.id, "q")
+    assert [event.name for event in events][::4] == ["message.created", "message.completed"]
     assert clock.time > 1_700_000_000.0
 
 
@@ -152,8 +211,7 @@ async def test_two_replicas_take_turns(pool: Pool, owner: Owner) -> None:
         nonlocal busy
         while True:
             try:
-                async for _ in replicas[number % 2].send(owner, conversation.id, f"q{number}"):
-                    pass
+                await ask(replicas[number % 2], owner, conversation.id, f"q{number}")
                 return
             except ConversationBusy:
                 busy += 1
@@ -168,46 +226,46 @@ async def test_two_replicas_take_turns(pool: Pool, owner: Owner) -> None:
 
 
 async def test_history_is_the_last_finished_turns(pool: Pool, owner: Owner) -> None:
-    repository, turns = PostgresConversations(pool), PostgresTurns(pool)
-    conversation = await repository.create(owner, "t", ())
+    turns, context = PostgresTurns(pool), PostgresContext(pool)
+    conversation = await PostgresConversations(pool).create(owner, "t", ())
     for number in range(5):
-        turn = await turns.begin_turn(owner, conversation.id, f"q{number}", 10, 2)
+        held = lease(10)
+        turn = await turns.begin(owner, conversation.id, Ask(f"q{number}"), held)
+        assert isinstance(turn, Turn)
         status = "stopped" if number == 3 else "completed"
-        await turns.finish(turn.answer.id, Ending(status, f"a{number}"))  # type: ignore[arg-type]
-    last = await turns.begin_turn(owner, conversation.id, "q5", 10, 2)
-    assert [(turn.question, turn.answer) for turn in last.history] == [("q2", "a2"), ("q4", "a4")]
+        await turns.finish(turn, held.run_id, Ending(status, f"a{number}"))  # type: ignore[arg-type]
+    window = await context.window(owner.tenant_id, conversation.id, 11, 2)
+    assert [(turn.question, turn.answer) for turn in window.turns] == [("q2", "a2"), ("q4", "a4")]
 
 
 async def test_the_first_question_names_the_conversation_once(pool: Pool, owner: Owner) -> None:
-    conversations = service(pool, FakeAnswerer(DONE))
+    answers = service(pool, FakeAnswerer(DONE))
     conversation = await directory(pool).create(owner, "", ())
     for question in ("退款\n多久到账？", "second"):
-        async for _ in conversations.send(owner, conversation.id, question):
-            pass
+        await ask(answers, owner, conversation.id, question)
     assert (await directory(pool).get(owner, conversation.id)).title == "退款"
 
 
 async def test_a_null_character_from_a_model_breaks_nothing(pool: Pool, owner: Owner) -> None:
-    answerer = FakeAnswerer((AnswerDelta("a\x00b"), AnswerDone("answered")))
-    conversations = service(pool, answerer)
+    answers = service(pool, FakeAnswerer((AnswerDelta("a\x00b"), AnswerDone("answered"))))
     conversation = await directory(pool).create(owner, "", ())
-    events = [event async for event in conversations.send(owner, conversation.id, "q")]
-    assert isinstance(events[-1], TurnCompleted)
-    assert events[-1].answer.content == "ab"
+    events = await ask(answers, owner, conversation.id, "q")
+    assert events[-1].name == "message.completed"
+    assert (await directory(pool).messages(owner, conversation.id, 10))[1].content == "ab"
 
 
-async def test_stopping_the_service_waits_for_endings_in_the_making(pool: Pool, owner: Owner) -> None:
-    conversations = service(pool, FakeAnswerer(DONE, delay=60))
-    await conversations.start()
+async def test_stopping_the_service_stores_the_end_of_what_it_was_writing(pool: Pool, owner: Owner) -> None:
+    """Its readers can have the answer written by another replica at once."""
+    answerer = FakeAnswerer(DONE, delay=60)
+    answers = service(pool, answerer)
+    await answers.start()
     conversation = await directory(pool).create(owner, "", ())
-    stream = conversations.send(owner, conversation.id, "q")
-    await anext(stream)
-    waiting = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0.05)
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    await conversations.stop()
-    assert (await directory(pool).messages(owner, conversation.id, 10))[1].status == "stopped"
+    asked = await answers.ask(owner, conversation.id, Ask("q"))
+    assert (await anext(asked.events)).name == "message.created"
+    await answers.stop()
+    assert [event.name async for event in asked.events] == ["error"]
+    answer = (await directory(pool).messages(owner, conversation.id, 10))[1]
+    assert (answer.status, answer.metadata["error"]) == ("failed", {"code": Unavailable.code})
 
 
 async def test_scopes_resolve_names_and_ids_of_the_tenant(pool: Pool, owner: Owner) -> None:

@@ -13,12 +13,15 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from voicehelper.config import HttpSettings, IdentitySettings, Settings
+from voicehelper.config import ConversationSettings, HttpSettings, IdentitySettings, Settings
 from voicehelper.conversations import AnswerService, ConversationDirectory
+from voicehelper.conversations.context import CachedContextWindow
+from voicehelper.errors import Unavailable
 from voicehelper.gateway import Probe, Services, create_app
 from voicehelper.identity import Passwords, TokenIssuer, User
 from voicehelper.identity.files import publish_once
 from voicehelper.identity.keys import new_pem
+from voicehelper.identity.secrets import SecretBox
 from voicehelper.ids import new_id
 from voicehelper.knowledge.service import KnowledgeService
 from voicehelper.ports.clock import SystemClock
@@ -28,7 +31,9 @@ from voicehelper.rag.port import FakeAnswerer
 from voicehelper.retrieval.model import Retrieved, ScoredPassage
 from voicehelper.stores.authentication import AuthenticationStack, authentication
 from voicehelper.stores.postgres.accounts import postgres_accounts
+from voicehelper.stores.postgres.context import PostgresContext
 from voicehelper.stores.postgres.conversations import PostgresConversations
+from voicehelper.stores.postgres.idempotency import PURPOSE, PostgresIdempotency
 from voicehelper.stores.postgres.identity import PostgresUsers
 from voicehelper.stores.postgres.index_queue import PostgresObjectTrash
 from voicehelper.stores.postgres.knowledge import PostgresKnowledge
@@ -40,6 +45,16 @@ from voicehelper.stores.postgres.wakeups import Wakeups
 PASSWORD = "correct horse 电池"
 KEY = new_pem()
 HTTP = HttpSettings(max_upload_bytes=200_000, max_body_bytes=50_000, request_timeout_s=10.0, answer_timeout_s=5.0)
+
+
+class FakeAbsentCache:
+    """A context cache that is always away."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def away(*_arguments: object) -> Any:
+            raise Unavailable
+
+        return away
 
 
 class FakeRetriever:
@@ -224,15 +239,16 @@ async def harness(pool: Pool, tokens: AuthenticationStack) -> AsyncIterator[Harn
         scopes=scopes,
         conversations=ConversationDirectory(PostgresConversations(pool), scopes),
         answers=AnswerService(
-            PostgresConversations(pool),
             PostgresTurns(pool),
             answerer,
             scopes,
+            CachedContextWindow(PostgresContext(pool), FakeAbsentCache(), ConversationSettings()),
             clock,
             answer_timeout_s=HTTP.answer_timeout_s,
         ),
         retriever=retriever,
         probes=(probe("postgres", True), probe("chat", True), probe("redis", False)),
+        idempotency=PostgresIdempotency(pool, SecretBox(b"m" * 32, PURPOSE)),
     )
     app = create_app(services)
     async with app.router.lifespan_context(app):

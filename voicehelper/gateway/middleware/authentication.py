@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from voicehelper.context import current_context, use_context
-from voicehelper.errors import Unauthenticated
+from voicehelper.gateway.credentials import credential_of
 from voicehelper.identity import Authenticator
 
 OPEN = frozenset(
@@ -44,15 +43,8 @@ class Authentication:
         if scope["type"] == "lifespan" or not is_guarded(scope["path"]):
             await self._app(scope, receive, send)
             return
-        principal = await self._authenticator.authenticate(_bearer(Headers(scope=scope)))
+        principal = await self._authenticator.authenticate(credential_of(scope))
         scope.setdefault("state", {})["principal"] = principal
         context = replace(current_context(), tenant_id=str(principal.tenant_id), user_id=str(principal.user_id))
         with use_context(context):
             await self._app(scope, receive, send)
-
-
-def _bearer(headers: Headers) -> str:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated
-    return token.strip()

@@ -4,9 +4,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from voicehelper.gateway.credentials import chosen_subprotocol
 from voicehelper.gateway.problems import as_error, close_frame, error_response
-
-_BEARER = "bearer."
 
 
 class Boundary:
@@ -81,10 +80,5 @@ class _Socket:
         if not self._connected:
             await self._receive()
         if not self._accepted:
-            await self._send({"type": "websocket.accept", "subprotocol": self._subprotocol()})
+            await self._send({"type": "websocket.accept", "subprotocol": chosen_subprotocol(self._scope)})
         await self._send(frame)
-
-    def _subprotocol(self) -> str | None:
-        """One of those offered (a browser insists on it), the one that carries the token only if there is no other."""
-        offered: list[str] = self._scope.get("subprotocols", [])
-        return next((name for name in offered if not name.startswith(_BEARER)), offered[0] if offered else None)

@@ -14,7 +14,7 @@ MESSAGE = "id, conversation_id, seq, role, status, content, citations, metadata,
 _CITATIONS = TypeAdapter(tuple[Citation, ...])
 
 
-def message_of(row: asyncpg.Record) -> Message:
+def message_of(row: asyncpg.Record | dict[str, Any]) -> Message:
     """The message in a row of the columns `MESSAGE`, and `rating` where it is there."""
     values: dict[str, Any] = dict(row)
     values["citations"] = _CITATIONS.validate_python(values["citations"])

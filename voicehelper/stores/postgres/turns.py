@@ -2,93 +2,248 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 from uuid import UUID
 
-from voicehelper.conversations.model import Ending, Message, Owner, Turn, title_of
-from voicehelper.errors import ConversationBusy, NotFound, Unavailable
-from voicehelper.ids import new_id
-from voicehelper.rag.events import PastTurn
-from voicehelper.stores.postgres.guard import connection as connected
-from voicehelper.stores.postgres.guard import transaction
-from voicehelper.stores.postgres.message_rows import MESSAGE, message_of
-from voicehelper.stores.postgres.pool import Pool
+import asyncpg
+import orjson
 
-_LOCK = "SELECT 1 FROM conversations WHERE id = $1 AND tenant_id = $2 AND user_id = $3 FOR UPDATE"
-_LOST = """status = 'failed', completed_at = now(), deadline = NULL,
-    metadata = metadata || jsonb_build_object('outcome', 'failed', 'error', jsonb_build_object('code', $1::int))"""
-_EXPIRE = f"UPDATE messages SET {_LOST} WHERE status = 'streaming' AND deadline <= now()"  # noqa: S608
-_INSERT = f"""
-INSERT INTO messages (id, tenant_id, conversation_id, seq, role, status, content, deadline, completed_at)
-VALUES ($1, $2, $3, $4, 'user', 'completed', $5, NULL, now()),
-       ($6, $2, $3, $4 + 1, 'assistant', 'streaming', '', now() + make_interval(secs => $7), NULL)
-RETURNING {MESSAGE}"""  # noqa: S608
-_TOUCH = """
-UPDATE conversations SET updated_at = now(), version = version + 1, title = CASE title WHEN '' THEN $2 ELSE title END
-WHERE id = $1"""
-_HISTORY = """
-SELECT q.content AS question, a.content AS answer
-FROM messages q JOIN messages a ON a.conversation_id = q.conversation_id AND a.seq = q.seq + 1
-WHERE q.conversation_id = $1 AND q.role = 'user' AND a.role = 'assistant' AND a.status = 'completed'
-ORDER BY q.seq DESC LIMIT $2"""
-_RENEW = """
-UPDATE messages m SET deadline = now() + make_interval(secs => $3), content = d.content
-FROM unnest($1::uuid[], $2::text[]) AS d (id, content) WHERE m.id = d.id AND m.status = 'streaming'"""
-_FINISH = f"""
-UPDATE messages SET status = $2, content = $3, citations = $4, metadata = $5, completed_at = now(), deadline = NULL
-WHERE id = $1 AND role = 'assistant' AND status <> 'completed' RETURNING {MESSAGE}"""  # noqa: S608
-_COMPLETED = f"SELECT {MESSAGE} FROM messages WHERE id = $1 AND status = 'completed'"  # noqa: S608
+from voicehelper.conversations.model import Message, Owner, title_of
+from voicehelper.conversations.turns import (
+    LEFT,
+    Ask,
+    Ending,
+    Lease,
+    Renewal,
+    Repeated,
+    StoredTurn,
+    Turn,
+)
+from voicehelper.errors import Conflict, ConversationBusy, DeadlineExceeded, NotFound, RequestInProgress, Unavailable
+from voicehelper.events.catalogue import (
+    ConversationAnswerCompleted,
+    ConversationAnswerFailed,
+    ConversationAnswerStopped,
+    ConversationMessageSent,
+)
+from voicehelper.events.fact import Fact
+from voicehelper.idempotency.model import WriteKey
+from voicehelper.ids import new_id
+from voicehelper.stores.postgres import turn_rows as sql
+from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
+from voicehelper.stores.postgres.idempotency import claim
+from voicehelper.stores.postgres.outbox import add_event, add_events
+from voicehelper.stores.postgres.pool import Connection, Pool
+
+_RETRY_S = 1.0
 
 
 class PostgresTurns:
-    """`TurnRepository` on the tables `conversations` and `messages`."""
+    """`TurnRepository` on the tables `conversations`, `messages`, `idempotency_keys` and `outbox`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def begin_turn(
-        self, owner: Owner, conversation_id: UUID, content: str, lease_s: float, history_turns: int
-    ) -> Turn:
-        """Store question and empty answer under the conversation's row lock."""
-        async with transaction(self._pool, owner.tenant_id) as connection:
-            if not await connection.fetchval(_LOCK, conversation_id, owner.tenant_id, owner.user_id):
-                raise NotFound("No such conversation")
-            await connection.execute(_EXPIRE + " AND conversation_id = $2", Unavailable.code, conversation_id)
-            last = await connection.fetchrow(
-                "SELECT seq, status FROM messages WHERE conversation_id = $1 ORDER BY seq DESC LIMIT 1", conversation_id
-            )
-            if last and last["status"] == "streaming":
-                raise ConversationBusy
-            history = await connection.fetch(_HISTORY, conversation_id, history_turns)
+    async def begin(
+        self, owner: Owner, conversation_id: UUID, ask: Ask, lease: Lease, key: WriteKey | None = None
+    ) -> Turn | Repeated:
+        """See `TurnRepository`."""
+        question_id, answer_id = new_id(), new_id()
+        async with transaction(self._pool, owner.tenant_id) as conn:
+            kb_ids = await _lock(conn, owner, conversation_id)
+            if key is not None and (used := await _used(conn, key, answer_id)):
+                return used
+            last = await _idle(conn, owner, conversation_id)
             seq = last["seq"] + 1 if last else 1
-            rows = await connection.fetch(
-                _INSERT, new_id(), owner.tenant_id, conversation_id, seq, content, new_id(), lease_s
+            attachments = [asdict(attachment) for attachment in ask.attachments]
+            new = (question_id, owner.tenant_id, conversation_id, seq, ask.content, attachments, answer_id)
+            rows = await conn.fetch(sql.INSERT, *new, lease.run_id, title_of(ask.content), lease.seconds, lease.saga_s)
+            sent = ConversationMessageSent(
+                conversation_id=conversation_id,
+                user_id=owner.user_id,
+                message_id=question_id,
+                answer_id=answer_id,
+                seq=seq,
             )
-            await connection.execute(_TOUCH, conversation_id, title_of(content))
-        return Turn(
-            message_of(rows[0]),
-            message_of(rows[1]),
-            tuple(PastTurn(row["question"], row["answer"]) for row in reversed(history)),
+            await add_event(conn, owner.tenant_id, sent)
+        return Turn(owner, sql.plain(rows[0]), sql.plain(rows[1]), 1, kb_ids)
+
+    async def begin_again(
+        self, owner: Owner, conversation_id: UUID, message_id: UUID, lease: Lease, key: WriteKey | None = None
+    ) -> Turn | Repeated:
+        """See `TurnRepository`."""
+        async with transaction(self._pool, owner.tenant_id) as conn:
+            await _lock(conn, owner, conversation_id)
+            stored = await _stored(conn, owner, conversation_id, message_id)
+            if key is not None and (used := await _used(conn, key, message_id)):
+                return used
+            last = await _idle(conn, owner, conversation_id)
+            if last is None or last["id"] != message_id:
+                raise Conflict("Only the last answer can be written anew")
+            return await _again(conn, stored.turn, lease, keep=True)
+
+    async def take_over(self, owner: Owner, conversation_id: UUID, message_id: UUID, lease: Lease) -> Turn | None:
+        """See `TurnRepository`."""
+        async with transaction(self._pool, owner.tenant_id) as conn:
+            await _lock(conn, owner, conversation_id)
+            stored = await _stored(conn, owner, conversation_id, message_id)
+            if not stored.retakable:
+                return None
+            await _idle(conn, owner, conversation_id, besides=message_id)
+            return await _again(conn, stored.turn, lease, keep=False)
+
+    async def stored(self, owner: Owner, conversation_id: UUID, message_id: UUID) -> StoredTurn:
+        """See `TurnRepository`."""
+        async with connection(self._pool, owner.tenant_id) as conn:
+            return await _stored(conn, owner, conversation_id, message_id)
+
+    async def stored_from(self, owner: Owner, conversation_id: UUID, seq: int, limit: int) -> list[StoredTurn]:
+        """See `TurnRepository`."""
+        place = sql.place(owner, conversation_id)
+        async with connection(self._pool, owner.tenant_id) as conn:
+            if seq:
+                rows = await conn.fetch(sql.STORED_FROM, *place, seq, 2 * limit)
+            else:
+                rows = list(reversed(await conn.fetch(sql.STORED_LAST, *place)))
+            if not rows and not await conn.fetchval(sql.MINE, *place):
+                raise NotFound("No such conversation")
+        return sql.stored_turns(owner, rows)
+
+    async def request_stop(self, owner: Owner, conversation_id: UUID, message_id: UUID) -> StoredTurn:
+        """See `TurnRepository`."""
+        async with transaction(self._pool, owner.tenant_id) as conn:
+            await _lock(conn, owner, conversation_id)
+            stored = await _stored(conn, owner, conversation_id, message_id)
+            if stored.lapsed:
+                await _expire(conn, 0.0, conversation_id)
+                return await _stored(conn, owner, conversation_id, message_id)
+            await conn.execute(sql.REQUEST_STOP, message_id, owner.tenant_id)
+        return stored
+
+    async def renew(self, renewals: Sequence[Renewal], lease_s: float) -> dict[UUID, bool]:
+        """See `TurnRepository`."""
+        columns = (
+            [renewal.message_id for renewal in renewals],
+            [renewal.run_id for renewal in renewals],
+            [renewal.content for renewal in renewals],
+            [orjson.dumps({"cuts": renewal.trail}).decode() for renewal in renewals],
+            [renewal.progress_s for renewal in renewals],
         )
+        async with connection(self._pool, SYSTEM) as conn:
+            rows = await conn.fetch(sql.RENEW, *columns, lease_s)
+        return {row["id"]: row["stop_requested"] for row in rows}
 
-    async def renew(self, drafts: Sequence[tuple[UUID, str]], lease_s: float) -> None:
-        """Extend leases, keep texts."""
-        async with connected(self._pool) as connection:
-            await connection.execute(_RENEW, [d[0] for d in drafts], [d[1] for d in drafts], lease_s)
+    async def finish(self, turn: Turn, run_id: UUID, ending: Ending) -> Message | None:
+        """See `TurnRepository`. An answer whose lease expired meanwhile is stored all the same: it is here."""
+        tenant_id, answer_id = turn.owner.tenant_id, turn.answer.id
+        values = (ending.status, ending.content, [asdict(citation) for citation in ending.citations], ending.metadata)
+        trail = {"cuts": ending.trail, **({"error": ending.failure} if ending.failure else {})}
+        async with transaction(self._pool, tenant_id) as conn:
+            row = await conn.fetchrow(sql.FINISH, answer_id, tenant_id, run_id, *values, trail)
+            if row is not None:
+                await add_event(conn, tenant_id, _ended(turn, sql.plain(row), ending))
+                return sql.plain(row)
+            # An earlier attempt may have been committed, and the connection lost before the server could say so.
+            row = await conn.fetchrow(sql.FINISHED, answer_id, tenant_id)
+        if row is None:
+            raise NotFound("The conversation was deleted")
+        return sql.plain(row) if row["run_id"] == run_id and row["status"] == ending.status else None
 
-    async def finish(self, message_id: UUID, ending: Ending) -> Message | None:
-        """Store the end of an answer (also over a lease that expired meanwhile: the answer is here after all)."""
-        citations = [asdict(citation) for citation in ending.citations]
-        async with connected(self._pool) as connection:
-            row = await connection.fetchrow(
-                _FINISH, message_id, ending.status, ending.content, citations, ending.metadata
-            )
-            if row is None and ending.status == "completed":
-                # An earlier attempt was committed, and the connection lost before the server could say so.
-                row = await connection.fetchrow(_COMPLETED, message_id)
-        return message_of(row) if row else None
+    async def expire(self, lease_s: float) -> int:
+        """See `TurnRepository`."""
+        async with transaction(self._pool, SYSTEM) as conn:
+            return await _expire(conn, lease_s, None)
 
-    async def expire(self) -> int:
-        """Fail answers of dead replicas."""
-        async with connected(self._pool) as connection:
-            tag = await connection.execute(_EXPIRE, Unavailable.code)
-        return int(tag.rsplit(" ", 1)[-1])
+
+async def _lock(conn: Connection, owner: Owner, conversation_id: UUID) -> tuple[UUID, ...]:
+    row = await conn.fetchrow(sql.LOCK, *sql.place(owner, conversation_id))
+    if row is None:
+        raise NotFound("No such conversation")
+    return tuple(row["kb_ids"])
+
+
+async def _used(conn: Connection, key: WriteKey, message_id: UUID) -> Repeated | None:
+    """The answer the key was used for; else the key is this one's from now on."""
+    earlier = await claim(conn, key, message_id=message_id)
+    if earlier is None:
+        return None
+    if earlier.message_id is None:
+        raise RequestInProgress(retry_after=_RETRY_S)
+    return Repeated(earlier.message_id)
+
+
+async def _idle(
+    conn: Connection, owner: Owner, conversation_id: UUID, besides: UUID | None = None
+) -> asyncpg.Record | None:
+    """The last message of a conversation in which nothing is being answered, `besides` this answer.
+
+    Raises `ConversationBusy`.
+    """
+    last = await conn.fetchrow(sql.LAST, conversation_id, owner.tenant_id)
+    if last is None or last["status"] != "streaming" or last["id"] == besides:
+        return last
+    if not last["lapsed"]:
+        raise ConversationBusy(details={"message_id": str(last["id"])}, retry_after=_RETRY_S)
+    await _expire(conn, 0.0, conversation_id)
+    return last
+
+
+async def _again(conn: Connection, turn: Turn, lease: Lease, *, keep: bool) -> Turn:
+    tenant_id, answer = turn.owner.tenant_id, turn.answer
+    kept = keep and bool(answer.content)
+    row = await conn.fetchrow(sql.BEGIN_AGAIN, answer.id, tenant_id, lease.run_id, lease.seconds, lease.saga_s, kept)
+    if row is None:
+        raise NotFound("No such answer")
+    return Turn(turn.owner, turn.question, sql.plain(row), row["attempt"], turn.kb_ids)
+
+
+async def _stored(conn: Connection, owner: Owner, conversation_id: UUID, message_id: UUID) -> StoredTurn:
+    rows = await conn.fetch(sql.STORED, *sql.place(owner, conversation_id), message_id)
+    found = sql.stored_turns(owner, rows)
+    if not found:
+        raise NotFound("No such answer")
+    return found[-1]
+
+
+async def _expire(conn: Connection, lease_s: float, conversation_id: UUID | None) -> int:
+    rows = await conn.fetch(sql.EXPIRE, Unavailable.code, DeadlineExceeded.code, lease_s, conversation_id)
+    facts: list[tuple[UUID, Fact]] = [
+        (
+            row["tenant_id"],
+            ConversationAnswerFailed(
+                conversation_id=row["conversation_id"],
+                user_id=row["user_id"],
+                message_id=row["question_id"],
+                answer_id=row["id"],
+                seq=row["seq"],
+                attempt=row["attempt"],
+                code=row["code"],
+            ),
+        )
+        for row in rows
+    ]
+    await add_events(conn, facts)
+    return len(rows)
+
+
+def _ended(turn: Turn, answer: Message, ending: Ending) -> Fact:
+    usage = ending.metadata.get("usage", {})
+    elapsed = (answer.completed_at or answer.created_at) - answer.created_at
+    facts: dict[str, Any] = {
+        "conversation_id": answer.conversation_id,
+        "user_id": turn.owner.user_id,
+        "message_id": turn.question.id,
+        "answer_id": answer.id,
+        "seq": answer.seq,
+        "attempt": turn.attempt,
+        "elapsed_ms": int(elapsed.total_seconds() * 1000),
+        "prompt_tokens": usage.get("prompt_tokens"),
+        "completion_tokens": usage.get("completion_tokens"),
+    }
+    if ending.status == "completed":
+        model, degraded = ending.metadata.get("model", ""), tuple(ending.metadata.get("degraded", ()))
+        return ConversationAnswerCompleted(**facts, model=model, degraded=degraded)
+    if ending.status == "stopped":
+        by = "vanished" if ending.metadata.get("reason") == LEFT else "request"
+        return ConversationAnswerStopped(**facts, by=by)
+    return ConversationAnswerFailed(**facts, code=ending.metadata["error"]["code"])

@@ -2,6 +2,7 @@
 
 from voicehelper.idempotency.model import KEPT_S, Earlier, StoredResponse, WriteKey, fingerprint, parse_key
 from voicehelper.idempotency.port import Claim, FakeIdempotencyStore, IdempotencyStore
+from voicehelper.idempotency.tidying import forget_expired
 
 __all__ = [
     "KEPT_S",
@@ -12,5 +13,6 @@ __all__ = [
     "StoredResponse",
     "WriteKey",
     "fingerprint",
+    "forget_expired",
     "parse_key",
 ]

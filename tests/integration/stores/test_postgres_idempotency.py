@@ -98,6 +98,15 @@ async def test_a_key_is_free_again_after_a_day(store: PostgresIdempotency, pool:
     assert await pool.fetchval("SELECT count(*) FROM idempotency_keys WHERE status = 204") == 1
 
 
+async def test_keys_of_yesterday_are_deleted_in_batches(store: PostgresIdempotency, pool: Pool) -> None:
+    for n in range(5):
+        async with store.once(write(str(n))) as claimed:
+            await claimed.keep(ANSWER)
+    await pool.execute("UPDATE idempotency_keys SET expires_at = now() WHERE key_hash <> $1", write("4").key_hash)
+    assert [await store.prune(3) for _ in range(3)] == [3, 1, 0]
+    assert await pool.fetchval("SELECT key_hash FROM idempotency_keys") == write("4").key_hash
+
+
 async def test_a_long_write_holds_its_key_by_a_lease(store: PostgresIdempotency, pool: Pool) -> None:
     assert await store.begin(write(), 60) is None
     with pytest.raises(RequestInProgress):

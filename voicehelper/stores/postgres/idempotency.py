@@ -9,8 +9,8 @@ import asyncpg
 from voicehelper.errors import Conflict, IdempotencyMismatch, RequestInProgress
 from voicehelper.idempotency.model import KEPT_S, Earlier, StoredResponse, WriteKey
 from voicehelper.identity.secrets import SecretBox
-from voicehelper.stores.postgres.guard import connection, request_transaction
-from voicehelper.stores.postgres.pool import Connection, Pool
+from voicehelper.stores.postgres.guard import SYSTEM, connection, request_transaction
+from voicehelper.stores.postgres.pool import Connection, Pool, affected
 
 PURPOSE = "idempotency"
 """Of the `SecretBox` that responses are sealed with."""
@@ -35,6 +35,9 @@ _EXTEND = f"""
 UPDATE idempotency_keys SET locked_until = now() + make_interval(secs => $4)
 WHERE {_ROW} AND locked_until IS NOT NULL"""  # noqa: S608
 _DROP = f"DELETE FROM idempotency_keys WHERE {_ROW}"  # noqa: S608
+_PRUNE = """
+DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM idempotency_keys WHERE expires_at <= now() LIMIT $1 FOR UPDATE SKIP LOCKED))"""
 _RETRY_S = 1.0
 
 
@@ -101,6 +104,11 @@ class PostgresIdempotency:
         async with connection(self._pool, write.tenant_id) as conn:
             kept = PostgresClaim(conn, write, self._box, None)
             await (kept.drop() if response is None else kept.keep(response))
+
+    async def prune(self, limit: int) -> int:
+        """Forget up to `limit` keys whose time is over; returns how many."""
+        async with connection(self._pool, SYSTEM) as conn:
+            return affected(await conn.execute(_PRUNE, limit))
 
     def _opened(self, write: WriteKey, earlier: Earlier | None) -> StoredResponse | None:
         if earlier is None:

@@ -141,7 +141,8 @@ async def test_a_killed_process_has_done_all_or_nothing(
             await request
     count = "SELECT (SELECT count(*) FROM knowledge_bases) + (SELECT count(*) FROM outbox)"
     async with asyncio.timeout(10):  # the server notices the lost connection on its own time
-        while await pool.fetchval(  # noqa: ASYNC110"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"):
+        busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
+        while await pool.fetchval(busy):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert await pool.fetchval(count) == 2 * expected
     async with gateway(postgres_dsn, tenant, user, "never") as (url, _), httpx.AsyncClient(timeout=30) as http:

@@ -87,7 +87,8 @@ async def _ready(engine: EmbeddedPostgres | EmbeddedValkey) -> None:
     deadline = time.monotonic() + 30
     while True:
         try:
-            return await engine.check()
+            await engine.check()
+            return
         except EngineError:
             if time.monotonic() > deadline:
                 raise

@@ -123,7 +123,10 @@ class SigningKeys:
         """Read the keys anew."""
         async with self._refreshing:  # an older answer must not replace a newer one
             self._refreshed = self._clock.now()
-            self._ring = {stored.kid: self._opened(stored) for stored in await self._repository.all()}
+            before, found = self._ring, await self._repository.all()
+            self._ring = {stored.kid: self._opened(stored) for stored in found}
+        for kid in self._ring.keys() - before.keys():
+            log.info("signing_key.learned", kid=kid)
 
     async def refresh_for(self, kid: str) -> bool:
         """Read the keys anew because a token names one we have not; at most once a second. Whether it is there now."""
@@ -134,9 +137,7 @@ class SigningKeys:
     async def rotate(self, lead_s: float = LEAD_S) -> StoredKey:
         """A new key takes over in `lead_s` seconds, and nobody notices. Raises `Unavailable`."""
         key = self._sealed(await asyncio.to_thread(new_pem))
-        stored = await self._repository.rotate(key, lead_s, self._keep_s)
-        log.info("signing_key.rotated", kid=key.kid)
-        return stored
+        return await self._repository.rotate(key, lead_s, self._keep_s)
 
     def signing(self, now: float) -> SigningKey:
         """The newest whose time has come; the oldest where our clock is behind all of them."""

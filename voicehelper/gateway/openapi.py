@@ -93,7 +93,11 @@ def _event_schema() -> dict[str, Any]:
                 "properties": {
                     "id": {"type": "string"},
                     "event": {"const": name},
-                    "data": {"$ref": _SCHEMAS + model.__name__},
+                    "data": {  # a line of text that holds JSON, as OpenAPI 3.2 describes such streams
+                        "type": "string",
+                        "contentMediaType": "application/json",
+                        "contentSchema": {"$ref": _SCHEMAS + model.__name__},
+                    },
                 },
             }
             for name, model in EVENTS.items()

@@ -1,19 +1,18 @@
 """The first administrator, and the file that tells the owner of the machine how to log in."""
 
 import json
-import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voicehelper.config import IdentitySettings, Settings
-from voicehelper.errors import Conflict, InvalidInput
+from voicehelper.errors import Conflict, WeakPassword
 from voicehelper.identity.files import publish_once, replace_secret
 from voicehelper.identity.model import UserRepository, normalise_email
+from voicehelper.identity.password_rules import check_password, generate_password
 from voicehelper.identity.passwords import Passwords
 
 TENANT = "default"
 DEFAULT_EMAIL = str(IdentitySettings.model_fields["admin_email"].default)
-_SHORTEST_PASSWORD = 8
 
 
 @dataclass(frozen=True)
@@ -58,19 +57,19 @@ async def ensure_admin(
         The credentials; None when an administrator exists whose password is not in `path`.
 
     Raises:
-        InvalidInput: the given password is too short.
+        WeakPassword: the given password is too weak for an account that is to be made.
         OSError: the file cannot be written.
         Unavailable: the database cannot be reached.
     """
-    if password is not None and len(password) < _SHORTEST_PASSWORD:
-        raise InvalidInput(f"The administrator's password needs at least {_SHORTEST_PASSWORD} characters")
     existing = await users.first_admin(TENANT)
     if existing is not None:
         known = read_credentials(path)
         return known if known is not None and normalise_email(known.email) == existing.email else None
-    wanted = AdminCredentials(normalise_email(email), password or secrets.token_urlsafe(15))
+    wanted = AdminCredentials(normalise_email(email), password or generate_password())
     if password is None:
         wanted = _publish(path, wanted)
+    else:
+        await _check(wanted)
     try:
         await users.create_admin(TENANT, wanted.email, await passwords.hash(wanted.password))
     except Conflict:
@@ -87,6 +86,14 @@ def read_credentials(path: Path) -> AdminCredentials | None:
         return AdminCredentials(str(data["email"]), str(data["password"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+async def _check(wanted: AdminCredentials) -> None:
+    try:
+        await check_password(wanted.password, email=wanted.email)
+    except WeakPassword as error:
+        broken = ", ".join(error.details["rules"])
+        raise WeakPassword(f"The administrator's password is too weak: {broken}", error.details) from error
 
 
 def _publish(path: Path, wanted: AdminCredentials) -> AdminCredentials:

@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 from pydantic import SecretStr
 
 from voicehelper.config import IdentitySettings, Settings
-from voicehelper.errors import Conflict, InvalidInput
+from voicehelper.errors import Conflict, WeakPassword
 from voicehelper.identity import Passwords, User, ensure_admin, read_credentials
 from voicehelper.stores.postgres.bootstrap import bootstrap_admin
 from voicehelper.stores.postgres.identity import PostgresUsers
@@ -74,20 +74,21 @@ async def test_many_at_once_agree(pool: Pool, tmp_path: Path) -> None:
 
 async def test_a_given_password_is_used_and_checked(pool: Pool, tmp_path: Path) -> None:
     path = tmp_path / "admin.json"
-    with pytest.raises(InvalidInput):
+    with pytest.raises(WeakPassword, match="length, upper, digit"):
         await ensure_admin(PostgresUsers(pool), quick(), path, "A@Example.com", "short")
-    made = await ensure_admin(PostgresUsers(pool), quick(), path, "A@Example.com", "long enough")
+    assert not path.exists()
+    made = await ensure_admin(PostgresUsers(pool), quick(), path, "A@Example.com", "Long-Enough-1")
     assert made is not None
-    assert (made.email, made.password) == ("a@example.com", "long enough")
-    assert read_credentials(path) == type(made)("a@example.com", "long enough")
+    assert (made.email, made.password) == ("a@example.com", "Long-Enough-1")
+    assert read_credentials(path) == type(made)("a@example.com", "Long-Enough-1")
 
 
 async def test_settings_may_name_the_administrator(postgres_dsn: str, tmp_path: Path) -> None:
-    identity = IdentitySettings(admin_email="Boss@Example.com", admin_password=SecretStr("from a secret"))
+    identity = IdentitySettings(admin_email="Boss@Example.com", admin_password=SecretStr("From-A-Secret-1"))
     settings = Settings(home=tmp_path, postgres_url=SecretStr(postgres_dsn), identity=identity)
     made = await bootstrap_admin(settings)
     assert made is not None
-    assert (made.email, made.password, made.created) == ("boss@example.com", "from a secret", True)
+    assert (made.email, made.password, made.created) == ("boss@example.com", "From-A-Secret-1", True)
 
 
 async def test_an_address_is_taken_once(pool: Pool) -> None:

@@ -174,6 +174,8 @@ async def test_a_role_cannot_vanish_under_a_new_user(house: Any) -> None:
     owner = house.principal(house.owner)
     for number in range(5):
         await house.accounts.roles.create(owner, "temp", frozenset({"profile:read"}), "")
+        made: Any
+        deleted: Any
         made, deleted = await asyncio.gather(
             house.person(f"t{number}@example.com", "temp"),
             house.accounts.roles.delete(owner, "temp"),

@@ -49,7 +49,7 @@ _REQUEST: ContextVar[_Open | None] = ContextVar("voicehelper_request_transaction
 
 
 @asynccontextmanager
-async def connection(pool: Pool, scope: Scope = SYSTEM) -> AsyncIterator[Connection]:
+async def connection(pool: Pool, scope: Scope) -> AsyncIterator[Connection]:
     """One connection that sees the rows of `scope`; within a request's transaction, that one's.
 
     Raises:
@@ -76,7 +76,7 @@ async def connection(pool: Pool, scope: Scope = SYSTEM) -> AsyncIterator[Connect
 
 
 @asynccontextmanager
-async def transaction(pool: Pool, scope: Scope = SYSTEM) -> AsyncIterator[Connection]:
+async def transaction(pool: Pool, scope: Scope) -> AsyncIterator[Connection]:
     """One connection within one transaction (a savepoint of the request's, where there is one); raises as
     `connection` does."""
     if _joined(pool, scope) is not None:

@@ -1,6 +1,5 @@
 """Rate limits of the gateway."""
 
-from deployments.engines import redis_link
 from deployments.wiring import Nodes
 from voicehelper.gateway.quotas import Quotas, Rates
 from voicehelper.identity.secrets import derive_key, load_master_key
@@ -13,7 +12,8 @@ async def request_rates(nodes: Nodes) -> Rates | None:
     settings = nodes.settings.limits
     if not settings.enabled:
         return None
-    shared = RedisLimiter(await redis_link(nodes), settings.window_s)
+    shared = RedisLimiter(nodes.settings.redis_dsn(), settings.window_s)
+    nodes.resources.push_async_callback(shared.close)
     limiter = FallbackLimiter(shared, LocalLimiter(settings.window_s))
     nodes.resources.push_async_callback(limiter.close)
     names = AddressNames(derive_key(load_master_key(nodes.settings), "addresses in rate limits"))

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-from redis.asyncio import Redis
-
 from voicehelper.limits.model import BUCKETS, Limit, Verdict
 from voicehelper.limits.window import bucket_width
-from voicehelper.stores.redis import RedisLink
+from voicehelper.stores.redis_wire import ScriptRunner
 
 _CALL_S = 0.25  # beyond it, waiting for the counters is worse than counting alone
 
@@ -71,19 +69,19 @@ return {{1, tightest - 1, least, math.max(0, left(windows[tightest], 1) * width 
 class RedisLimiter:
     """Counters that all replicas share, by the server's clock."""
 
-    def __init__(self, link: RedisLink, window_s: float) -> None:
-        self._link = link
+    def __init__(self, url: str, window_s: float) -> None:
+        """`url`: of the server; connects at first use."""
+        self._runner = ScriptRunner(url, _SCRIPT, _CALL_S)
         self._width = bucket_width(window_s)
-        self._script = link.client.register_script(_SCRIPT)
 
     async def acquire(self, limits: Sequence[Limit], now_us: int | None = None) -> Verdict:
         """See `Counters`. `now_us` replaces the server's clock. Raises `Unavailable`."""
         keys = [limit.key for limit in limits]
-        arguments = [self._width, "" if now_us is None else now_us, *(limit.quota for limit in limits)]
+        now = "" if now_us is None else now_us
+        answer = await self._runner.run(keys, [self._width, now, *[limit.quota for limit in limits]])
+        allowed, place, remaining, reset = answer
+        return Verdict(allowed == 1, place, remaining, reset / 1_000_000)
 
-        async def call(client: Redis) -> list[int]:
-            answer: list[int] = await self._script(keys, arguments, client=client)
-            return answer
-
-        allowed, place, remaining, reset = await self._link.call(call, _CALL_S)
-        return Verdict(bool(allowed), place, remaining, reset / 1_000_000)
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._runner.close()

@@ -15,22 +15,21 @@ from voicehelper.embedded.process import EngineError, stop
 from voicehelper.embedded.valkey import EmbeddedValkey
 from voicehelper.limits import AddressNames, FallbackLimiter, Limit, LocalLimiter
 from voicehelper.stores.rate_limits import RedisLimiter
-from voicehelper.stores.redis import RedisLink, connect_redis
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisLink]:
-    made = connect_redis(redis_url)
+async def shared(redis_url: str) -> AsyncIterator[RedisLimiter]:
+    made = RedisLimiter(redis_url, 60.0)
     yield made
     await made.close()
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_the_script_and_the_algorithm_agree(link: RedisLink, seed: int) -> None:
+async def test_the_script_and_the_algorithm_agree(shared: RedisLimiter, seed: int) -> None:
     dice = random.Random(seed)
     now_us = 1_790_000_000_000_000
     limits = [Limit(name, f"vh:{{limits}}:{name}{seed}", dice.randint(1, 8)) for name in ("address", "user", "tenant")]
-    shared, local = RedisLimiter(link, 60.0), LocalLimiter(60.0, lambda: now_us / 1_000_000)
+    local = LocalLimiter(60.0, lambda: now_us / 1_000_000)
     refused = 0
     for _ in range(400):
         asked = dice.sample(limits, dice.randint(1, 3))
@@ -44,17 +43,17 @@ async def test_the_script_and_the_algorithm_agree(link: RedisLink, seed: int) ->
 
 
 async def test_parallel_requests_of_many_replicas_share_one_quota(redis_url: str) -> None:
-    links = [connect_redis(redis_url) for _ in range(4)]
+    replicas = [RedisLimiter(redis_url, 60.0) for _ in range(4)]
     limits = [Limit("user", "vh:{limits}:u", 50), Limit("tenant", "vh:{limits}:t", 1000)]
-    verdicts = await asyncio.gather(*(RedisLimiter(links[i % 4], 60.0).acquire(limits) for i in range(200)))
+    verdicts = await asyncio.gather(*(replicas[i % 4].acquire(limits) for i in range(200)))
     assert sum(verdict.allowed for verdict in verdicts) == 50
-    for link in links:
-        await link.close()
+    for replica in replicas:
+        await replica.close()
 
 
-async def test_keys_expire_and_hold_no_address(link: RedisLink, redis_url: str) -> None:
+async def test_keys_expire_and_hold_no_address(shared: RedisLimiter, redis_url: str) -> None:
     key = f"vh:{{limits}}:a:{AddressNames(b'k' * 32).name('203.0.113.77')}"
-    await RedisLimiter(link, 60.0).acquire([Limit("address", key, 5)])
+    await shared.acquire([Limit("address", key, 5)])
     with redis.Redis.from_url(redis_url) as client:
         keys = client.keys("*")
         assert keys == [key.encode()]
@@ -62,21 +61,21 @@ async def test_keys_expire_and_hold_no_address(link: RedisLink, redis_url: str) 
         assert b"203.0" not in keys[0]
 
 
-async def test_a_script_the_server_forgot_is_loaded_again(link: RedisLink, redis_url: str) -> None:
-    limiter = RedisLimiter(link, 60.0)
-    assert (await limiter.acquire([Limit("user", "vh:{limits}:u", 5)])).remaining == 4
+async def test_a_script_the_server_forgot_is_loaded_again(shared: RedisLimiter, redis_url: str) -> None:
+    assert (await shared.acquire([Limit("user", "vh:{limits}:u", 5)])).remaining == 4
     with redis.Redis.from_url(redis_url) as client:
         client.script_flush()
-    assert (await limiter.acquire([Limit("user", "vh:{limits}:u", 5)])).remaining == 3
+    assert (await shared.acquire([Limit("user", "vh:{limits}:u", 5)])).remaining == 3
 
 
-async def test_the_servers_clock_counts(link: RedisLink) -> None:
-    limiter, limit = RedisLimiter(link, 1.0), Limit("user", "vh:{limits}:u", 2)
+async def test_the_servers_clock_counts(redis_url: str) -> None:
+    limiter, limit = RedisLimiter(redis_url, 1.0), Limit("user", "vh:{limits}:u", 2)
     assert [(await limiter.acquire([limit])).allowed for _ in range(3)] == [True, True, False]
     refused = await limiter.acquire([limit])
     assert 0 < refused.reset <= 1.04
     await asyncio.sleep(refused.reset + 0.01)
     assert (await limiter.acquire([limit])).allowed
+    await limiter.close()
 
 
 async def test_limits_hold_while_redis_is_killed_and_frozen(engine_folder: Path) -> None:
@@ -86,8 +85,8 @@ async def test_limits_hold_while_redis_is_killed_and_frozen(engine_folder: Path)
     valkey.prepare()
     process = valkey.start()
     await _up(valkey)
-    link = connect_redis(valkey.url())
-    limiter = FallbackLimiter(RedisLimiter(link, 60.0), LocalLimiter(60.0))
+    shared = RedisLimiter(valkey.url(), 60.0)
+    limiter = FallbackLimiter(shared, LocalLimiter(60.0))
     login = Limit("login", "vh:{limits}:l", 10)
     try:
         assert (await limiter.acquire([login])).remaining == 9
@@ -113,7 +112,7 @@ async def test_limits_hold_while_redis_is_killed_and_frozen(engine_folder: Path)
         process.send_signal(signal.SIGCONT)
         stop(process, sign=signal.SIGKILL)
         await limiter.close()
-        await link.close()
+        await shared.close()
 
 
 async def _up(valkey: EmbeddedValkey) -> None:

@@ -38,7 +38,7 @@ async def test_a_platform_administrator_exchanges_the_key_and_stays_logged_in(ha
     assert made.status_code == 201, made.text
     assert made.json()["verifies_until"] is None
     assert "private" not in made.text.lower()
-    jwks = {"keys": []}
+    jwks: dict = {"keys": []}
     async with asyncio.timeout(1):
         while made.json()["kid"] not in {key["kid"] for key in jwks["keys"]}:
             await asyncio.sleep(0.02)

@@ -106,12 +106,12 @@ def test_everything_referred_to_exists(cluster):
         assert pod["containers"][0]["envFrom"][1] == {"secretRef": {"name": "voicehelper-secrets"}}
 
 
-def test_the_signing_key_is_mounted_where_the_settings_expect_it():
-    key = Settings.model_validate(_args()).identity.signing_key_file
-    jwt = next(secret for secret in SECRETS if secret["metadata"]["name"] == "voicehelper-jwt")
+def test_every_pod_has_the_master_key():
+    """Each would make one of its own otherwise, which opens no signing key but the first pod's."""
     for pod in _pods(CLUSTERS["service"]):
-        mount = next(mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "jwt")
-        assert str(key).removeprefix(mount["mountPath"] + "/") in jwt["stringData"]
+        sources = [source["secretRef"]["name"] for source in pod["containers"][0]["envFrom"] if "secretRef" in source]
+        given = [secret["stringData"] for secret in SECRETS if secret["metadata"]["name"] in sources]
+        assert any("VOICEHELPER_IDENTITY__MASTER_KEY" in values for values in given)
 
 
 def test_the_environment_is_understood_by_the_settings(monkeypatch):

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,9 +17,12 @@ from structlog.testing import capture_logs
 from voicehelper.config import ConversationSettings, HttpSettings, IdentitySettings, Settings
 from voicehelper.conversations import AnswerService, ConversationDirectory
 from voicehelper.conversations.context import CachedContextWindow
+from voicehelper.conversations.privacy import Privacy
+from voicehelper.conversations.review import ConversationReview
 from voicehelper.errors import Unavailable
 from voicehelper.gateway import Probe, Services, create_app
 from voicehelper.identity import Passwords, TokenIssuer, User
+from voicehelper.identity.acts import Acts
 from voicehelper.identity.files import publish_once
 from voicehelper.identity.keys import new_pem
 from voicehelper.identity.secrets import SecretBox
@@ -33,11 +37,15 @@ from voicehelper.stores.authentication import AuthenticationStack, authenticatio
 from voicehelper.stores.postgres.accounts import postgres_accounts
 from voicehelper.stores.postgres.context import PostgresContext
 from voicehelper.stores.postgres.conversations import PostgresConversations
+from voicehelper.stores.postgres.feedback import PostgresFeedback
+from voicehelper.stores.postgres.guard import request_transaction
 from voicehelper.stores.postgres.idempotency import PURPOSE, PostgresIdempotency
 from voicehelper.stores.postgres.identity import PostgresUsers
 from voicehelper.stores.postgres.index_queue import PostgresObjectTrash
 from voicehelper.stores.postgres.knowledge import PostgresKnowledge
 from voicehelper.stores.postgres.pool import Pool
+from voicehelper.stores.postgres.privacy import PostgresPrivacy
+from voicehelper.stores.postgres.review import PostgresReview
 from voicehelper.stores.postgres.scopes import PostgresScopes
 from voicehelper.stores.postgres.turns import PostgresTurns
 from voicehelper.stores.postgres.wakeups import Wakeups
@@ -124,18 +132,20 @@ class Harness:
 class LiveRequest:
     """A request whose response can be watched while it comes, and whose client can leave."""
 
-    def __init__(self, app: FastAPI, path: str, body: dict[str, Any], headers: dict[str, str]) -> None:
+    def __init__(
+        self, app: FastAPI, path: str, body: dict[str, Any] | None, headers: dict[str, str], method: str = "POST"
+    ) -> None:
         self.status = 0
         self.body = b""
         self._left = asyncio.Event()
         self._sent = False
         self._news = asyncio.Event()
-        self._content = json.dumps(body).encode()
+        self._content = b"" if body is None else json.dumps(body).encode()
         scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
-            "method": "POST",
+            "method": method,
             "path": path,
             "raw_path": path.encode(),
             "query_string": b"",
@@ -166,6 +176,14 @@ class LiveRequest:
         while not arrived(self.body.decode()):
             self._news.clear()
             await asyncio.wait_for(self._news.wait(), 5)
+
+    async def bytes(self, number: int) -> None:
+        """Wait until so many bytes of the body are there, or all there will be."""
+        while len(self.body) < number and not self.task.done():
+            self._news.clear()
+            news = asyncio.ensure_future(self._news.wait())
+            await asyncio.wait({news, self.task}, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+            news.cancel()
 
     def leave(self) -> None:
         """Close the connection from the client's side."""
@@ -223,21 +241,24 @@ async def harness(pool: Pool, tokens: AuthenticationStack) -> AsyncIterator[Harn
 
         return Probe(name, check, required)
 
+    accounts = postgres_accounts(
+        pool,
+        settings=IdentitySettings(),
+        clock=clock,
+        issuer=tokens.issuer,
+        passwords=passwords,
+        master=b"m" * 32,
+    )
+    directory = ConversationDirectory(PostgresConversations(pool), scopes)
+    acts = Acts(accounts.audit, partial(request_transaction, pool), clock)
     services = Services(
         http=HTTP,
-        accounts=postgres_accounts(
-            pool,
-            settings=IdentitySettings(),
-            clock=clock,
-            issuer=tokens.issuer,
-            passwords=passwords,
-            master=b"m" * 32,
-        ),
+        accounts=accounts,
         authenticator=tokens.authenticator,
         keys=tokens.keys,
         knowledge=KnowledgeService(PostgresKnowledge(pool), PostgresObjectTrash(pool), objects, HTTP.max_upload_bytes),
         scopes=scopes,
-        conversations=ConversationDirectory(PostgresConversations(pool), scopes),
+        conversations=directory,
         answers=AnswerService(
             PostgresTurns(pool),
             answerer,
@@ -246,6 +267,9 @@ async def harness(pool: Pool, tokens: AuthenticationStack) -> AsyncIterator[Harn
             clock,
             answer_timeout_s=HTTP.answer_timeout_s,
         ),
+        feedback=PostgresFeedback(pool),
+        review=ConversationReview(PostgresReview(pool), accounts.audit),
+        privacy=Privacy(PostgresPrivacy(pool, 3600), directory, accounts.users, acts),
         retriever=retriever,
         probes=(probe("postgres", True), probe("chat", True), probe("redis", False)),
         idempotency=PostgresIdempotency(pool, SecretBox(b"m" * 32, PURPOSE)),

@@ -1,14 +1,12 @@
 """Answering in a gateway replica: where turns, events and context lie."""
 
+from deployments.conversations import context_window
 from deployments.engines import database, redis_link
 from deployments.nodes import RAG
 from deployments.wiring import Nodes
 from voicehelper.conversations import AnswerService
-from voicehelper.conversations.context import CachedContextWindow
 from voicehelper.ports.clock import SystemClock
-from voicehelper.stores.context_cache import RedisContextCache
 from voicehelper.stores.live_log import RedisLiveLog
-from voicehelper.stores.postgres.context import PostgresContext
 from voicehelper.stores.postgres.scopes import PostgresScopes
 from voicehelper.stores.postgres.turns import PostgresTurns
 
@@ -17,12 +15,11 @@ async def answer_service(nodes: Nodes) -> AnswerService:
     """Its lifespan is the gateway's. Raises `Unavailable` when the database stays away."""
     settings = nodes.settings.conversations
     pool, link = await database(nodes), await redis_link(nodes)
-    window = CachedContextWindow(PostgresContext(pool), RedisContextCache(link, settings.context_ttl_s), settings)
     return AnswerService(
         PostgresTurns(pool),
         await nodes.get(RAG),
         PostgresScopes(pool),
-        window,
+        await context_window(nodes),
         SystemClock(),
         log=RedisLiveLog(link, settings.log_ttl_s),
         answer_timeout_s=nodes.settings.http.answer_timeout_s,

@@ -4,11 +4,11 @@ from typing import Any
 
 from deployments.answers import answer_service
 from deployments.authentication import authentication_stack
+from deployments.conversations import conversation_directory, feedback, privacy, review, run_summaries
 from deployments.engines import database, objects, ping
 from deployments.limits import request_rates
 from deployments.nodes import CHAT, EMBEDDER, INDEXER, RETRIEVAL
 from deployments.wiring import Node, Nodes
-from voicehelper.conversations import ConversationDirectory
 from voicehelper.documents.inspection import IsolatedInspector, inspection_limits
 from voicehelper.documents.isolation import IsolatedParser
 from voicehelper.documents.pipeline import parse_limits
@@ -20,7 +20,6 @@ from voicehelper.knowledge.service import KnowledgeService
 from voicehelper.ports.clock import SystemClock
 from voicehelper.stores.authentication import AuthenticationStack
 from voicehelper.stores.postgres.accounts import postgres_accounts
-from voicehelper.stores.postgres.conversations import PostgresConversations
 from voicehelper.stores.postgres.idempotency import PURPOSE, PostgresIdempotency
 from voicehelper.stores.postgres.identity import PostgresUsers
 from voicehelper.stores.postgres.index_queue import PostgresObjectTrash
@@ -41,15 +40,21 @@ async def gateway_services(nodes: Nodes) -> Services:
     tokens = await authentication_stack(nodes)
     if not nodes.is_remote(INDEXER):
         await nodes.get(INDEXER)
+    accounts = await _accounts(nodes, pool, tokens)
+    answers = await answer_service(nodes)
+    await run_summaries(nodes, answers)
     return Services(
         http=settings.http,
-        accounts=await _accounts(nodes, pool, tokens),
+        accounts=accounts,
         authenticator=tokens.authenticator,
         keys=tokens.keys,
         knowledge=await _knowledge(nodes, pool),
         scopes=PostgresScopes(pool),
-        conversations=ConversationDirectory(PostgresConversations(pool), PostgresScopes(pool)),
-        answers=await answer_service(nodes),
+        conversations=await conversation_directory(nodes),
+        answers=answers,
+        feedback=await feedback(nodes),
+        review=await review(nodes),
+        privacy=await privacy(nodes, accounts),
         retriever=await nodes.get(RETRIEVAL),
         probes=await _probes(nodes, pool),
         rates=await request_rates(nodes),

@@ -89,6 +89,11 @@ class AnswerService:
         self._watcher = Watcher(turns, self._runs, self._live)
         self._live.listen(self._heed)
 
+    @property
+    def writing(self) -> int:
+        """Answers that this process is writing now."""
+        return len(self._runs)
+
     async def start(self) -> None:
         """Begin to tend leases; answers of processes that died before are marked failed at once."""
         await self._live.start()

@@ -23,6 +23,7 @@ log = get_logger(__name__)
 _BATCH = 2 * SLACK_TURNS  # turns summarised at once
 _MAX_TOKENS = 128
 _LOOK_S = 0.2  # how soon a summary makes way for a question
+_LOOKS = 300  # how often, until it is given up
 _LONGEST = 300
 _QUESTION, _ANSWER = 80, 160
 
@@ -112,11 +113,13 @@ class Summaries:
         task = asyncio.create_task(self._write(before, leaving))
         try:
             with stage("conversations.summarise"):
-                while not task.done():
+                for _ in range(_LOOKS):
+                    if task.done():
+                        return task.result()
                     if self._busy() and not overdue:
                         return None
                     await self._wait(task)
-                return task.result()
+                return None
         except (Unavailable, RateLimited) as error:
             log.info("summary.put_off", code=error.code)
             return None

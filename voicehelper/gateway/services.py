@@ -7,6 +7,9 @@ from uuid import UUID
 
 from voicehelper.config import HttpSettings
 from voicehelper.conversations import AnswerService, ConversationDirectory, KnowledgeScopes
+from voicehelper.conversations.feedback import FeedbackRepository
+from voicehelper.conversations.privacy import Privacy
+from voicehelper.conversations.review import ConversationReview
 from voicehelper.gateway.quotas import Rates
 from voicehelper.idempotency import IdempotencyStore
 from voicehelper.identity import Accounts, Authenticator, SigningKeys
@@ -83,6 +86,9 @@ class Services:
     scopes: KnowledgeScopes
     conversations: ConversationDirectory
     answers: AnswerService
+    feedback: FeedbackRepository
+    review: ConversationReview
+    privacy: Privacy
     retriever: Retriever
     probes: tuple[Probe, ...] = ()
     rates: Rates | None = None

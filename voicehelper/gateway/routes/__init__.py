@@ -7,9 +7,12 @@ from voicehelper.gateway.routes import (
     audit,
     auth,
     conversations,
+    feedback,
     knowledge,
     messages,
     platform_keys,
+    privacy,
+    review,
     roles,
     search,
     tenants,
@@ -30,6 +33,9 @@ for _module in (
     search,
     conversations,
     messages,
+    feedback,
+    review,
+    privacy,
     platform_keys,
 ):
     API.include_router(_module.router)

@@ -54,7 +54,9 @@ async def list_conversations(
 ) -> Page[ConversationView]:
     """A page of the caller's own conversations; nobody sees another's."""
     chosen = Filter(q, archived)
-    return conversation_page(await services.conversations.page(asker, limit, decode_place(cursor), chosen), limit)
+    found = await services.conversations.page(asker, limit, decode_place(cursor), chosen)
+    items = [conversation_view(conversation) for conversation in found]
+    return Page(items=items, next_cursor=next_place(found, limit))
 
 
 @router.get("/{conversation_id}", summary="One conversation", dependencies=_READ)
@@ -110,13 +112,10 @@ async def export_conversation(
     return await download(parts, "application/json", f"conversation-{conversation_id}.json")
 
 
-def conversation_page(found: list[Conversation], limit: int) -> Page[ConversationView]:
-    """A page of at most `limit` conversations."""
+def next_place(found: list[Conversation], limit: int) -> str | None:
+    """The cursor of the page after `found`."""
     last = found[-1] if len(found) == limit else None
-    return Page(
-        items=[conversation_view(conversation) for conversation in found],
-        next_cursor=encode_place(Place(last.updated_at, last.id)) if last else None,
-    )
+    return encode_place(Place(last.updated_at, last.id)) if last else None
 
 
 def message_page(found: list[Message], limit: int) -> Page[MessageView]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,20 @@ class Acts:
     def now(self) -> datetime:
         """The present, in UTC."""
         return datetime.fromtimestamp(self.clock.now(), UTC)
+
+    async def require(
+        self, by: Principal, permissions: frozenset[str], action: str, resource: str, resource_id: object = ""
+    ) -> None:
+        """Nobody grants, or rules over, what he has not: without one of `permissions` the attempt is written down.
+
+        Raises:
+            Forbidden: `details["missing"]` lists what is missing.
+        """
+        missing = sorted(permissions - by.permissions)
+        if missing:
+            denied = act_of(by, action, resource, resource_id, missing=missing)
+            await self.audit.record(replace(denied, outcome="denied"))
+            raise Forbidden("This needs permissions that you have not", {"missing": missing})
 
 
 def act_of(by: Principal, action: str, resource: str, resource_id: object, **details: Any) -> AuditEntry:
@@ -58,10 +72,3 @@ def anonymous_act(
         outcome=outcome,
         details=why,
     )
-
-
-def require_all(by: Principal, permissions: frozenset[str]) -> None:
-    """Nobody grants, or rules over, what he has not. Raises `Forbidden`; `details["missing"]` lists it."""
-    missing = permissions - by.permissions
-    if missing:
-        raise Forbidden("This needs permissions that you have not", {"missing": sorted(missing)})

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from voicehelper.errors import Forbidden, InvalidInput, NotFound
-from voicehelper.identity.acts import Acts, act_of, require_all
+from voicehelper.identity.acts import Acts, act_of
 from voicehelper.identity.api_key_format import make_api_key
 from voicehelper.identity.model import Principal
 from voicehelper.identity.permissions import unknown_permissions
@@ -71,7 +71,7 @@ class ApiKeys:
         unknown = unknown_permissions(permissions)
         if unknown:
             raise InvalidInput("No such permissions for a key", {"permissions": sorted(unknown)})
-        require_all(by, permissions)
+        await self._acts.require(by, permissions, "api_key.created", "api_key")
         now = self._acts.now()
         self._check_end(by, now, expires_at)
         key = ApiKey(new_id(), by.tenant_id, by.user_id, name, permissions, now, expires_at)
@@ -99,7 +99,7 @@ class ApiKeys:
         """End a key, one's own or one that may do no more than the caller. Raises `NotFound`, `Forbidden`."""
         key = await self.get(by, key_id)
         if key.user_id != by.user_id:
-            require_all(by, key.permissions)
+            await self._acts.require(by, key.permissions, "api_key.revoked", "api_key", key_id)
         async with self._acts.unit(by.tenant_id):
             if not await self._store.revoke(by.tenant_id, key_id):
                 raise NotFound

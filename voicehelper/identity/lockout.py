@@ -106,6 +106,10 @@ class Lockout:
         if attempt.address:
             await self._store.take_back(attempt.address)
 
+    async def unlock(self, email: str) -> None:
+        """Forget the failures of an account whose (normalised) address this is."""
+        await self._store.forget(self.account_key(email))
+
     def locks(self, attempt: Attempt) -> bool:
         """Whether this attempt, if it fails, locks its account."""
         return attempt.failures >= self._settings.lockout_failures

@@ -53,7 +53,9 @@ class Logins:
         user = await self._checked(normalise_email(email), password)
         new_hash = await self._passwords.hash(password) if self._passwords.outdated(user.password_hash) else None
         async with self._acts.unit(user.tenant_id):
-            await self._users.record_login(user, self._acts.now(), new_hash)
+            # A password that was changed while this one was checked ends every session: this one must not begin then.
+            if not await self._users.record_login(user, self._acts.now(), new_hash):
+                raise InvalidCredentials
             pair = await self._sessions.begin(user, client)
         metrics.LOGINS.labels("accepted").inc()
         log.info("login.accepted", user_id=str(user.id), tenant_id=str(user.tenant_id))
@@ -81,11 +83,13 @@ class Logins:
         await check_password(wanted, email=account.email)
         if wanted == present:
             raise InvalidInput("The new password is the old one")
-        await self._checked(account.email, present)
+        checked = await self._checked(account.email, present)
         with self._passwords.admitted():
             hashed = await self._passwords.hash(wanted)
         async with self._acts.unit(by.tenant_id):
-            await self._users.set_password(by.tenant_id, by.user_id, hashed, self._acts.now())
+            at, replacing = self._acts.now(), checked.password_hash
+            if not await self._users.set_password(by.tenant_id, by.user_id, hashed, at, replacing):
+                raise InvalidCredentials
             await self._acts.audit.record(act_of(by, "user.password_changed", "user", by.user_id))
             await self._sessions.end_all(by, by.user_id, "password_changed", keep=by.session_id)
 

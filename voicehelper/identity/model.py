@@ -142,12 +142,15 @@ class UserRepository(Protocol):
         """
         ...
 
-    async def set_password(self, tenant_id: UUID, user_id: UUID, password_hash: str, at: datetime) -> None:
-        """Replace the hash; `version` grows."""
+    async def set_password(
+        self, tenant_id: UUID, user_id: UUID, password_hash: str, at: datetime, replacing: str | None = None
+    ) -> bool:
+        """Replace the hash; `version` grows. False, and nothing done, when the present hash is not `replacing`."""
         ...
 
-    async def record_login(self, user: User, at: datetime, new_hash: str | None) -> None:
-        """Remember the login; `new_hash` replaces the password hash (its parameters were outdated)."""
+    async def record_login(self, user: User, at: datetime, new_hash: str | None) -> bool:
+        """Remember the login; `new_hash` replaces the password hash (its parameters were outdated). False, and nothing
+        done, when the password or the account has changed since `user` was read."""
         ...
 
     async def first_admin(self, tenant: str) -> User | None:

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from voicehelper.errors import Conflict, InvalidInput, NotFound
-from voicehelper.identity.acts import Acts, act_of, require_all
+from voicehelper.identity.acts import Acts, act_of
 from voicehelper.identity.model import Principal
 from voicehelper.identity.permissions import BUILT_IN, unknown_permissions
 
@@ -97,7 +97,7 @@ class Roles:
         """A new role. Raises `Conflict` when the name is taken, `InvalidInput` for permissions that do not exist."""
         if name in BUILT_IN:
             raise Conflict("A built-in role has this name")
-        _check(by, permissions)
+        await self._check(by, permissions, "role.created", name)
         async with self._acts.unit(by.tenant_id):
             role = await self._store.add(by.tenant_id, Role(name, permissions, description), MOST)
             await self._acts.audit.record(act_of(by, "role.created", "role", name, permissions=sorted(permissions)))
@@ -113,9 +113,9 @@ class Roles:
             Conflict: a built-in role.
             InvalidInput: permissions that do not exist.
         """
-        await self._changeable(by, name)
+        await self._changeable(by, name, "role.changed")
         if permissions is not None:
-            _check(by, permissions)
+            await self._check(by, permissions, "role.changed", name)
         async with self._acts.unit(by.tenant_id):
             role = await self._store.change(by.tenant_id, name, version, permissions, description)
             facts = {"permissions": sorted(permissions)} if permissions is not None else {}
@@ -124,19 +124,19 @@ class Roles:
 
     async def delete(self, by: Principal, name: str) -> None:
         """Raises `NotFound`, and `Conflict` for a built-in role or one that somebody has."""
-        await self._changeable(by, name)
+        await self._changeable(by, name, "role.deleted")
         async with self._acts.unit(by.tenant_id):
             await self._store.remove(by.tenant_id, name)
             await self._acts.audit.record(act_of(by, "role.deleted", "role", name))
 
-    async def _changeable(self, by: Principal, name: str) -> None:
+    async def _changeable(self, by: Principal, name: str, action: str) -> None:
         if name in BUILT_IN:
             raise Conflict("Built-in roles cannot be changed")
-        require_all(by, (await self.get(by, name)).permissions)
+        role = await self.get(by, name)
+        await self._acts.require(by, role.permissions, action, "role", name)
 
-
-def _check(by: Principal, permissions: frozenset[str]) -> None:
-    unknown = unknown_permissions(permissions)
-    if unknown:
-        raise InvalidInput("No such permissions for a role", {"permissions": sorted(unknown)})
-    require_all(by, permissions)
+    async def _check(self, by: Principal, permissions: frozenset[str], action: str, name: str) -> None:
+        unknown = unknown_permissions(permissions)
+        if unknown:
+            raise InvalidInput("No such permissions for a role", {"permissions": sorted(unknown)})
+        await self._acts.require(by, permissions, action, "role", name)

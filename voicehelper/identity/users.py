@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from voicehelper.errors import InvalidInput, NotFound
-from voicehelper.identity.acts import Acts, act_of, require_all
+from voicehelper.identity.acts import Acts, act_of
+from voicehelper.identity.lockout import Lockout
 from voicehelper.identity.model import Principal, User, UserChange, UserQuery, UserRepository, normalise_email
 from voicehelper.identity.password_rules import check_password, generate_password
 from voicehelper.identity.passwords import Passwords
@@ -20,16 +21,19 @@ class UserDirectory:
 
     def __init__(
         self,
+        *,
         users: UserRepository,
         roles: Roles,
         sessions: Sessions,
         passwords: Passwords,
+        lockout: Lockout,
         acts: Acts,
     ) -> None:
         self._users = users
         self._roles = roles
         self._sessions = sessions
         self._passwords = passwords
+        self._lockout = lockout
         self._acts = acts
 
     async def find(self, by: Principal, query: UserQuery) -> Sequence[User]:
@@ -54,7 +58,7 @@ class UserDirectory:
             Conflict: the address is taken, in whichever tenant.
             Overloaded: too many passwords to hash.
         """
-        require_all(by, await self._granted(by, role))
+        await self._acts.require(by, await self._granted(by, role), "user.created", "user")
         hashed, generated = await new_password(self._passwords, password, email)
         wanted = User(new_id(), by.tenant_id, normalise_email(email), hashed, role, name=name)
         async with self._acts.unit(by.tenant_id):
@@ -70,9 +74,9 @@ class UserDirectory:
             InvalidInput: there is no such role.
             Conflict: it would take the tenant its last active owner.
         """
-        await self._require_over(by, await self.get(by, user_id))
+        await self._require_over(by, await self.get(by, user_id), _verb(change))
         if change.role is not None:
-            require_all(by, await self._granted(by, change.role))
+            await self._acts.require(by, await self._granted(by, change.role), _verb(change), "user", user_id)
         async with self._acts.unit(by.tenant_id):
             user = await self._users.change(by.tenant_id, user_id, version, change)
             await self._acts.audit.record(act_of(by, _verb(change), "user", user_id, **_facts(change)))
@@ -81,29 +85,32 @@ class UserDirectory:
         return user
 
     async def reset_password(self, by: Principal, user_id: UUID, password: str | None) -> str | None:
-        """A new password; the user is logged out everywhere. Returns the password where it was generated.
+        """A new password; the user is logged out everywhere, and no longer locked out. Returns the password where it
+        was generated.
 
         Raises:
             NotFound, WeakPassword, Overloaded: as `create`.
         """
         user = await self.get(by, user_id)
-        await self._require_over(by, user)
+        await self._require_over(by, user, "user.password_reset")
         hashed, generated = await new_password(self._passwords, password, user.email)
         async with self._acts.unit(by.tenant_id):
             at = self._acts.now()
             await self._users.set_password(by.tenant_id, user_id, hashed, at)
             await self._acts.audit.record(act_of(by, "user.password_reset", "user", user_id))
             await self._sessions.end_all(by, user_id, "password_reset")
+            await self._lockout.unlock(user.email)
         return generated
 
     async def log_out(self, by: Principal, user_id: UUID) -> int:
         """End all sessions of a user; returns how many. Raises `NotFound`."""
-        await self._require_over(by, await self.get(by, user_id))
+        await self._require_over(by, await self.get(by, user_id), "sessions.ended")
         return await self._sessions.end_all(by, user_id, "ended_by_administrator")
 
-    async def _require_over(self, by: Principal, user: User) -> None:
+    async def _require_over(self, by: Principal, user: User, action: str) -> None:
         permissions = await self._roles.permissions(by.tenant_id, user.role) or frozenset()
-        require_all(by, permissions | ({"platform:write"} if user.platform else set()))
+        permissions |= {"platform:write"} if user.platform else set()
+        await self._acts.require(by, permissions, action, "user", user.id)
 
     async def _granted(self, by: Principal, role: str) -> frozenset[str]:
         permissions = await self._roles.permissions(by.tenant_id, role)

@@ -183,3 +183,21 @@ async def test_weak_and_repeated_passwords_are_refused(house: Any) -> None:
         await house.accounts.logins.change_password(
             house.principal(house.owner, kind="key", key_id=UUID(int=1)), PASSWORD, "Another-Horse-8"
         )
+
+
+async def test_a_login_does_not_outlast_a_password_changed_meanwhile(house: Any) -> None:
+    """The password is checked, then changed by somebody else, then the session would begin."""
+    verify = house.passwords.verify
+
+    async def slow(hashed: str | None, password: str) -> bool:
+        matches = await verify(hashed, password)
+        await house.pool.execute("UPDATE users SET password_hash = $1", await house.passwords.hash("Another-Horse-8"))
+        return matches
+
+    house.passwords.verify = slow
+    assert await outcome(house, OWNER, PASSWORD) is InvalidCredentials
+    with pytest.raises(InvalidCredentials):
+        await house.accounts.logins.change_password(house.principal(house.owner), "Another-Horse-8", "Third-Horse-9")
+    house.passwords.verify = verify
+    assert await outcome(house, OWNER, "Another-Horse-8") is None
+    assert await house.pool.fetchval("SELECT count(*) FROM sessions") == 1

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from voicehelper.errors import Conflict, Forbidden, InvalidInput, NotFound, VersionConflict, WeakPassword
+from voicehelper.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    VersionConflict,
+    VoiceHelperError,
+    WeakPassword,
+)
 from voicehelper.identity.model import User, UserChange, UserQuery
 from voicehelper.stores.postgres.identity import PostgresUsers
 
@@ -76,6 +84,17 @@ async def test_nobody_grants_or_touches_more_than_he_has(house: Any) -> None:
     ):
         with pytest.raises(Forbidden):
             await attempt
+    denied = await house.pool.fetch("SELECT action, details FROM audit_logs WHERE outcome = 'denied' ORDER BY id")
+    assert [row["action"] for row in denied] == [
+        "user.created",
+        "user.role_changed",
+        "user.role_changed",
+        "user.disabled",
+        "user.password_reset",
+        "sessions.ended",
+        "role.created",
+    ]
+    assert denied[0]["details"] == {"missing": ["tenant:write"]}
     await roles.create(owner, "chief", frozenset({"tenant:write"}), "")
     for attempt in (
         roles.change(admin, "chief", 1, frozenset(), None),
@@ -121,10 +140,15 @@ async def test_two_owners_cannot_both_leave_at_once(house: Any) -> None:
 async def test_who_is_disabled_or_reset_is_logged_out(house: Any) -> None:
     owner, user = house.principal(house.owner), await house.person("a@example.com")
     await house.accounts.logins.login("a@example.com", PASSWORD)
-    assert await house.accounts.users.reset_password(owner, user.id, None)
+    for _ in range(6):
+        with pytest.raises(VoiceHelperError):
+            await house.accounts.logins.login("a@example.com", "wrong")
+    fresh = await house.accounts.users.reset_password(owner, user.id, None)
+    assert (await house.accounts.logins.login("a@example.com", fresh)).access_token  # no longer locked out
+    await house.accounts.sessions.end_all(house.principal(user), user.id, "logout_everywhere")
     assert await house.accounts.sessions.of(house.principal(user)) == []
     changes = await house.pool.fetch("SELECT kind FROM identity_changes ORDER BY id")
-    assert [row["kind"] for row in changes] == ["session"]
+    assert [row["kind"] for row in changes] == ["session", "session"]
     present = await house.accounts.users.get(owner, user.id)
     await house.accounts.users.change(owner, user.id, present.version, UserChange(disabled=True))
     assert "user.disabled" in await house.actions()

@@ -50,7 +50,9 @@ def postgres_accounts(
     return Accounts(
         logins=Logins(users, passwords, sessions, lockout, acts),
         sessions=sessions,
-        users=UserDirectory(users, roles, sessions, passwords, acts),
+        users=UserDirectory(
+            users=users, roles=roles, sessions=sessions, passwords=passwords, lockout=lockout, acts=acts
+        ),
         roles=roles,
         tenants=Tenants(PostgresTenants(pool, max(access_s, visitor_s)), passwords, acts),
         api_keys=ApiKeys(PostgresApiKeys(pool), acts),

@@ -47,10 +47,10 @@ UPDATE users SET name = coalesce($3, name), role = coalesce($4, role), disabled 
 WHERE tenant_id = $1 AND id = $2"""
 _RENEW = """
 UPDATE users SET password_hash = $3, password_changed_at = $4, version = version + 1, updated_at = now()
-WHERE tenant_id = $1 AND id = $2"""
+WHERE tenant_id = $1 AND id = $2 AND ($5::text IS NULL OR password_hash = $5) RETURNING true"""
 _LOGIN = """
 UPDATE users SET last_login_at = $3, password_hash = coalesce($4, password_hash)
-WHERE tenant_id = $1 AND id = $2"""
+WHERE tenant_id = $1 AND id = $2 AND password_hash = $5 AND NOT disabled AND erased_at IS NULL RETURNING true"""
 
 
 class PostgresUsers:
@@ -101,15 +101,17 @@ class PostgresUsers:
             await record_change(connection, "user", tenant_id, user_id, self._access_token_s)
             return await _fetch(connection, tenant_id, user_id)
 
-    async def set_password(self, tenant_id: UUID, user_id: UUID, password_hash: str, at: datetime) -> None:
+    async def set_password(
+        self, tenant_id: UUID, user_id: UUID, password_hash: str, at: datetime, replacing: str | None = None
+    ) -> bool:
         """See `UserRepository`."""
         async with connected(self._pool, tenant_id) as connection:
-            await connection.execute(_RENEW, tenant_id, user_id, password_hash, at)
+            return bool(await connection.fetchval(_RENEW, tenant_id, user_id, password_hash, at, replacing))
 
-    async def record_login(self, user: User, at: datetime, new_hash: str | None) -> None:
+    async def record_login(self, user: User, at: datetime, new_hash: str | None) -> bool:
         """See `UserRepository`."""
         async with connected(self._pool, user.tenant_id) as connection:
-            await connection.execute(_LOGIN, user.tenant_id, user.id, at, new_hash)
+            return bool(await connection.fetchval(_LOGIN, user.tenant_id, user.id, at, new_hash, user.password_hash))
 
     async def first_admin(self, tenant: str) -> User | None:
         """See `UserRepository`."""

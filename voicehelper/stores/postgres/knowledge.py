@@ -22,8 +22,8 @@ _BASE = """
 SELECT b.id, b.tenant_id, b.name, b.description, b.created_at, count(d.id)::int AS documents,
        coalesce(sum(v.chunk_count), 0)::int AS chunks
 FROM knowledge_bases b
-LEFT JOIN documents d ON d.kb_id = b.id
-LEFT JOIN document_versions v ON v.id = d.live_version_id
+LEFT JOIN documents d ON d.kb_id = b.id AND d.tenant_id = b.tenant_id
+LEFT JOIN document_versions v ON v.id = d.live_version_id AND v.tenant_id = b.tenant_id
 WHERE b.tenant_id = $1
 """
 
@@ -33,7 +33,7 @@ SELECT d.id, d.tenant_id, d.kb_id, d.name, v.id AS version_id, v.status, v.reaso
        d.created_at, greatest(d.updated_at, v.created_at, v.finished_at) AS updated_at
 FROM documents d
 JOIN LATERAL (
-    SELECT * FROM document_versions WHERE document_id = d.id AND status <> 'superseded'
+    SELECT * FROM document_versions WHERE document_id = d.id AND tenant_id = d.tenant_id AND status <> 'superseded'
     ORDER BY created_at DESC, id DESC LIMIT 1
 ) v ON true
 WHERE d.tenant_id = $1
@@ -89,9 +89,11 @@ class PostgresKnowledge:
                 "SELECT id FROM knowledge_bases WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant_id, kb_id
             )
             _found(row, "No such knowledge base")
-            rows = await conn.fetch("SELECT id FROM documents WHERE kb_id = $1 ORDER BY id FOR UPDATE", kb_id)
+            rows = await conn.fetch(
+                "SELECT id FROM documents WHERE tenant_id = $1 AND kb_id = $2 ORDER BY id FOR UPDATE", tenant_id, kb_id
+            )
             keys = await _delete_documents(conn, tenant_id, kb_id, [row["id"] for row in rows])
-            await conn.execute("DELETE FROM knowledge_bases WHERE id = $1", kb_id)
+            await conn.execute("DELETE FROM knowledge_bases WHERE tenant_id = $1 AND id = $2", tenant_id, kb_id)
             await add_event(conn, tenant_id, KnowledgeBaseDeleted(kb_id=kb_id))
         return keys
 
@@ -100,12 +102,13 @@ class PostgresKnowledge:
         async with transaction(self._pool, new.tenant_id) as conn:
             document_id, live = await _lock_document(conn, new)
             same = await conn.fetchval(
-                "SELECT id FROM document_versions WHERE document_id = $1 AND sha256 = $2"
+                "SELECT id FROM document_versions WHERE tenant_id = $1 AND document_id = $2 AND sha256 = $3"
                 " AND status IN ('pending', 'processing', 'indexed')",
+                new.tenant_id,
                 document_id,
                 new.sha256,
             )
-            await _supersede(conn, document_id, {same or new.version_id, live})
+            await _supersede(conn, new.tenant_id, document_id, {same or new.version_id, live})
             if same is None:
                 await _insert_version(conn, new, document_id, owner, lease_s)
                 uploaded = DocumentUploaded(document_id=document_id, version_id=new.version_id, kb_id=new.kb_id)
@@ -167,18 +170,19 @@ async def _lock_document(conn: Connection, new: NewVersion) -> tuple[UUID, UUID 
     return row["id"], row["live_version_id"]
 
 
-async def _supersede(conn: Connection, document_id: UUID, keep: set[UUID | None]) -> None:
+async def _supersede(conn: Connection, tenant_id: UUID, document_id: UUID, keep: set[UUID | None]) -> None:
     """End every version but those of `keep`, and have their objects deleted."""
     await conn.execute(
         """
         WITH ended AS (
             UPDATE document_versions
             SET status = 'superseded', lease_owner = NULL, lease_until = NULL, finished_at = now()
-            WHERE document_id = $1 AND status <> 'superseded' AND NOT id = ANY($2::uuid[])
+            WHERE tenant_id = $1 AND document_id = $2 AND status <> 'superseded' AND NOT id = ANY($3::uuid[])
             RETURNING object_key
         )
         INSERT INTO object_deletions (object_key) SELECT object_key FROM ended ON CONFLICT DO NOTHING
         """,
+        tenant_id,
         document_id,
         [version_id for version_id in keep if version_id is not None],
     )
@@ -211,11 +215,13 @@ async def _delete_documents(conn: Connection, tenant_id: UUID, kb_id: UUID, docu
     """Delete these (locked) documents of one base with all that hangs on them; returns the keys of their objects."""
     rows = await conn.fetch(
         "INSERT INTO object_deletions (object_key)"
-        " SELECT object_key FROM document_versions WHERE document_id = ANY($1::uuid[]) AND status <> 'superseded'"
+        " SELECT object_key FROM document_versions"
+        " WHERE tenant_id = $1 AND document_id = ANY($2::uuid[]) AND status <> 'superseded'"
         " ON CONFLICT (object_key) DO UPDATE SET not_before = now() RETURNING object_key",
+        tenant_id,
         document_ids,
     )
-    await conn.execute("DELETE FROM documents WHERE id = ANY($1::uuid[])", document_ids)
+    await conn.execute("DELETE FROM documents WHERE tenant_id = $1 AND id = ANY($2::uuid[])", tenant_id, document_ids)
     await add_events(conn, [(tenant_id, DocumentDeleted(document_id=id_, kb_id=kb_id)) for id_ in document_ids])
     await record_changes(conn, tenant_id, kb_id, document_ids)
     return [row["object_key"] for row in rows]

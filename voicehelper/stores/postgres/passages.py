@@ -11,12 +11,12 @@ from voicehelper.stores.postgres.pool import Pool
 
 _PASSAGE = """
 SELECT c.id, c.document_id, c.kb_id, d.name, c.position, c.page, c.heading, c.char_start, c.char_end, c.text
-FROM chunks c JOIN documents d ON d.id = c.document_id
+FROM chunks c JOIN documents d ON d.id = c.document_id AND d.tenant_id = c.tenant_id
 WHERE c.tenant_id = $1 AND c.kb_id = ANY($2::uuid[])
 """
 _FETCH = _PASSAGE + "AND c.id = ANY($3::uuid[])"
 _NEIGHBOURS = f"""{_PASSAGE}
-AND c.version_id = (SELECT version_id FROM chunks WHERE id = $3) AND c.id <> $3
+AND c.version_id = (SELECT version_id FROM chunks WHERE id = $3 AND tenant_id = $1) AND c.id <> $3
 AND c.position BETWEEN $4 AND $5 ORDER BY c.position
 """  # noqa: S608 - constants
 

@@ -32,7 +32,7 @@ _SECTIONS: dict[Section, str] = {
 }
 _LOCK = "SELECT 1 FROM users WHERE tenant_id = $1 AND id = $2 AND erased_at IS NULL FOR UPDATE"
 _COUNT = """
-SELECT count(*) FROM messages m JOIN conversations c ON c.id = m.conversation_id
+SELECT count(*) FROM messages m JOIN conversations c ON c.id = m.conversation_id AND c.tenant_id = m.tenant_id
 WHERE c.tenant_id = $1 AND c.user_id = $2"""
 _RESPONSES = """
 WITH gone AS (DELETE FROM idempotency_keys WHERE tenant_id = $1 AND actor_id = ANY ($2::uuid[]) RETURNING 1)

@@ -37,7 +37,7 @@ WHERE id = $1 AND tenant_id = $2 RETURNING attempt, {MESSAGE}"""  # noqa: S608
 _STORED = f"""
 SELECT {", ".join(f"m.{name}" for name in MESSAGE.split(", "))}, m.attempt, m.trail, c.kb_ids,
     m.status = 'streaming' AND coalesce((m.deadline <= now() OR m.progress_deadline <= now()), false) AS lapsed
-FROM messages m JOIN conversations c ON c.id = m.conversation_id
+FROM messages m JOIN conversations c ON c.id = m.conversation_id AND c.tenant_id = m.tenant_id
 WHERE m.conversation_id = $1 AND m.tenant_id = $2 AND c.user_id = $3"""  # noqa: S608
 STORED = f"""{_STORED} AND m.seq IN (
     (SELECT seq FROM messages WHERE id = $4 AND tenant_id = $2 AND role = 'assistant'),

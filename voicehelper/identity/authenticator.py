@@ -19,6 +19,7 @@ from voicehelper.identity.model import Principal
 from voicehelper.identity.standing import ApiKeyFacts, PrincipalRepository, Standing, Standings
 from voicehelper.identity.tokens import LEEWAY_S, Claims, TokenVerifier
 from voicehelper.ports.clock import Clock
+from voicehelper.telemetry import metrics
 
 _REMEMBERED = 20_000
 _LONGEST = 4096
@@ -75,15 +76,11 @@ class Authenticator:
             Unauthenticated: it never was.
             Unavailable: this cannot be told at the moment. Nobody is let in then.
         """
-        self._feed.require_fresh()
-        if len(credential) > _LONGEST or not credential.isascii():
-            raise Unauthenticated
-        digest = hashlib.sha256(credential.encode()).digest()
-        entry = self._entries.get(digest)
-        if entry is None or not self._holds(entry):
-            entry = await (self._api_key(credential) if credential.startswith(PREFIX) else self._token(credential))
-            self._entries.put(digest, entry)
-        principal = entry.principal
+        try:
+            principal = (await self._entry(credential)).principal
+        except VoiceHelperError as error:
+            metrics.REFUSED_CREDENTIALS.labels(type(error).__name__).inc()
+            raise
         if principal.key_id is not None:
             self._uses.note(principal.key_id, self._clock.now())
         return principal
@@ -122,6 +119,17 @@ class Authenticator:
             else:
                 left = (principal.expires_at or _NEVER) + LEEWAY_S - self._clock.now()
                 await self._feed.news(max(0.0, min(left, _LOOK_S)))
+
+    async def _entry(self, credential: str) -> _Entry:
+        self._feed.require_fresh()
+        if len(credential) > _LONGEST or not credential.isascii():
+            raise Unauthenticated
+        digest = hashlib.sha256(credential.encode()).digest()
+        entry = self._entries.get(digest)
+        if entry is None or not self._holds(entry):
+            entry = await (self._api_key(credential) if credential.startswith(PREFIX) else self._token(credential))
+            self._entries.put(digest, entry)
+        return entry
 
     def _holds(self, entry: _Entry) -> bool:
         """Whether the entry is still good; False where it must be looked up anew."""

@@ -24,6 +24,7 @@ Subject = tuple[ChangeKind, UUID | str]
 
 POLL_S = 0.5
 STALE_S = 5.0
+_RETRY_S = 0.2
 _SWEEP_S = 300.0
 
 
@@ -124,14 +125,13 @@ class IdentityFeed:
         """Follow the changes, for ever. `poll` once before, so that nothing is served from an empty memory."""
         away = False
         while True:
-            await self._changes.wait(POLL_S)
+            await (self._clock.sleep(_RETRY_S) if away else self._changes.wait(POLL_S))
             try:
                 await self.poll()
             except Unavailable as error:
                 if not away:
                     log.warning("identity_feed.away", error=error.message)
                 away = True
-                await self._clock.sleep(POLL_S)
             else:
                 away = False
 

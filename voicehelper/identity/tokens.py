@@ -39,9 +39,9 @@ class TokenIssuer:
         self._issuer = issuer
         self._lifetime_s = lifetime_s
 
-    def issue(self, user: User, session_id: UUID | None = None) -> AccessToken:
+    def issue(self, user: User, session_id: UUID) -> AccessToken:
         """A token for `user`, good from now on and until the session is revoked."""
-        return self._sign(user, "user", self._lifetime_s, {"sid": str(session_id or new_id())})
+        return self._sign(user, "user", self._lifetime_s, {"sid": str(session_id)})
 
     def issue_visitor(self, user: User, conversation_id: UUID, ttl_s: int) -> AccessToken:
         """A token for an end customer, good for one conversation, `ttl_s` seconds long. What revokes it early is a

@@ -54,11 +54,24 @@ def signing_keys(settings: Settings, pool: Pool, clock: Clock) -> SigningKeys:
 
 
 def authentication(
-    settings: Settings, pool: Pool, wakeups: Wakeups, redis: RedisLink | None, clock: Clock
+    settings: Settings,
+    pool: Pool,
+    wakeups: Wakeups,
+    redis: RedisLink | None,
+    clock: Clock,
+    *,
+    feed_pool: Pool | None = None,
 ) -> AuthenticationStack:
-    """The whole stack, not yet started; without Redis, users are looked up in the database alone."""
+    """The whole stack, not yet started.
+
+    Args:
+        pool: of the process.
+        wakeups: tells of changes.
+        redis: shared cache; without it, users are looked up in the database alone.
+        feed_pool: where the feed reads, so that it need not queue behind requests; `pool` when not given.
+    """
     keys = signing_keys(settings, pool, clock)
-    feed = IdentityFeed(PostgresIdentityChanges(pool, wakeups), clock, keys.refresh)
+    feed = IdentityFeed(PostgresIdentityChanges(feed_pool or pool, wakeups), clock, keys.refresh)
     principals = PostgresPrincipals(pool)
     mac_key = derive_key(load_master_key(settings), "user-cache")
     cache = NullStandingCache() if redis is None else RedisStandingCache(redis, mac_key)

@@ -19,6 +19,7 @@ STAGE_SECONDS = Histogram("voicehelper_stage_seconds", "Time of one stage of wor
 LOGINS = Counter("voicehelper_logins", "Logins by outcome: accepted, refused, locked", ["outcome"])
 ANSWERS = Counter("voicehelper_answers", "Answers by outcome", ["outcome"])
 CONTEXT_LOADS = Counter("voicehelper_context_loads", "Context windows by where they came from", ["outcome"])
+REFUSED_CREDENTIALS = Counter("voicehelper_refused_credentials", "Tokens and API keys refused", ["why"])
 STANDINGS = Counter("voicehelper_standings", "Users' permissions read, by where they were found", ["source"])
 FALLBACKS = Counter("voicehelper_fallbacks", "Served without an engine that was away", ["what"])
 RATE_LIMITED = Counter("voicehelper_rate_limited", "Requests refused by a rate limit", ["limit"])

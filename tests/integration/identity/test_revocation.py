@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from voicehelper.config import Settings
@@ -338,6 +339,25 @@ async def test_many_changes_at_once_are_all_seen_in_order(start: Start, user: Us
         found = [row["seq"] for row in await conn.fetch("SELECT seq FROM identity_changes ORDER BY seq")]
     assert None not in found
     assert len(found) == 60
+
+
+async def test_revocation_survives_the_loss_of_every_connection(start: Start, user: User, postgres_dsn: str) -> None:
+    replica = await start()
+    session = new_id()
+    token = replica.stack.issuer.issue(user, session).token
+    await replica.stack.authenticator.authenticate(token)
+    admin = await asyncpg.connect(postgres_dsn)
+    for _ in range(3):
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await asyncio.sleep(0.05)
+    async with admin.transaction():
+        await record_change(admin, "session", user.tenant_id, session, 3600)
+    await admin.close()
+    assert await until(refused(replica, token, TokenRevoked)) < 1
+    assert not replica.running.done()
 
 
 async def test_nobody_is_let_in_while_changes_cannot_be_read(start: Start, user: User) -> None:

@@ -9,6 +9,7 @@ from voicehelper.stores.postgres.wakeups import IDENTITY, Wakeups, notify
 
 LEAST_S = 2 * 3600
 """A change is kept at least so long: longer than anything remembered of it in any cache."""
+_PATIENCE_S = 2.0  # a connection that hangs is given up, while another may still serve in time
 _SLACK_S = 300.0  # for a token that was being signed meanwhile, and for clocks that differ
 
 
@@ -53,6 +54,7 @@ class PostgresIdentityChanges:
                 "SELECT seq, kind, tenant_id, subject, extract(epoch FROM expires_at)::float8 AS expires_at"
                 " FROM identity_changes WHERE seq > $1 AND expires_at > now() ORDER BY seq",
                 seq,
+                timeout=_PATIENCE_S,
             )
         return [Change(**dict(row)) for row in rows]
 

@@ -37,6 +37,7 @@ SECTIONS = (
     Section("hops", "What a hop costs", "benchmarks.bench_hops"),
     Section("tokens", "Verifying tokens and API keys", "benchmarks.tokens"),
     Section("gateway-stages", "What the gateway adds to a request", "benchmarks.gateway_stages"),
+    Section("scopes", "What the second wall between tenants costs", "benchmarks.bench_scopes"),
     Section("api", "Answers through the API against the bare engine", "benchmarks.bench_api", (), 480),
     Section("indexing", "Indexing against the bare embedder", "benchmarks.bench_indexing", (), 480),
     Section("up", "`voicehelper up` on a warm machine", "benchmarks.bench_up", (), 420),

@@ -5,9 +5,9 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -64,10 +64,14 @@ class Cluster(Server):
 
     def stop(self) -> None:
         """End the instance, and whatever is left of it."""
-        self.cli("down", timeout=120)
         if self._supervisor is not None and self._supervisor.poll() is None:
-            self._supervisor.kill()
-            self._supervisor.wait()
+            self._supervisor.send_signal(signal.SIGTERM)
+            try:
+                self._supervisor.wait(60)  # our own child: nobody else can wait for its end
+            except subprocess.TimeoutExpired:
+                self._supervisor.kill()
+                self._supervisor.wait()
+        self.cli("down", timeout=120)
 
     def ready(self) -> bool:
         return httpx.get(f"{self.url}/ready", timeout=5, trust_env=False).status_code == 200
@@ -117,12 +121,21 @@ class Cluster(Server):
     def base(self, name: str) -> str:
         """A knowledge base with one indexed document."""
         with self.api() as api:
-            kb = str(api.post("/api/v1/knowledge/bases", json={"name": name}).raise_for_status().json()["id"])
+            kb = _made(lambda: api.post("/api/v1/knowledge/bases", json={"name": name}))
             files = {"file": ("退款说明.md", REFUNDS.encode(), "text/markdown")}
-            document = api.post(f"/api/v1/knowledge/bases/{kb}/documents", files=files).raise_for_status().json()["id"]
+            document = _made(lambda: api.post(f"/api/v1/knowledge/bases/{kb}/documents", files=files))
             path = f"/api/v1/knowledge/documents/{document}/status"
             wait_until(lambda: api.get(path).json()["status"] == "indexed", 60)
         return kb
+
+
+def _made(send: Callable[[], httpx.Response], patience_s: float = 20.0) -> str:
+    """The id of what was created; 503 is taken at its word, for a replica that has only just started."""
+    deadline = time.monotonic() + patience_s
+    while (reply := send()).status_code == 503 and time.monotonic() < deadline:
+        time.sleep(float(reply.headers["retry-after"]))
+    assert reply.status_code in {201, 202}, f"{reply.status_code} {reply.text[:300]}"
+    return str(reply.json()["id"])
 
 
 def _kill_family(pid: int) -> None:
@@ -133,13 +146,3 @@ def _kill_family(pid: int) -> None:
             os.kill(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-
-
-def folder_of(server: Cluster) -> Path:
-    """Where the instance's logs lie."""
-    return server.home / "logs"
-
-
-def hold(seconds: float) -> None:
-    """Let time pass."""
-    time.sleep(seconds)

@@ -16,6 +16,7 @@ from voicehelper.errors import VoiceHelperError
 from voicehelper.events.channel import Channel, Delivery
 from voicehelper.events.letters import DeadLetters
 from voicehelper.events.retry import Again, Bury, HandlerTimeout, RetryPolicy, after_failure, describe
+from voicehelper.events.slots import Slots
 from voicehelper.ports.clock import Clock, SystemClock
 from voicehelper.ports.events import Handler
 from voicehelper.retrying import backoff, until_available
@@ -62,7 +63,7 @@ class GroupConsumer:
         self._open: Counter[int] = Counter()
         self._replaying: set[str] = set()
         self._progress = asyncio.Event()
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = Slots(AT_ONCE)
         self._stopping = False
 
     async def run(self) -> None:
@@ -157,8 +158,11 @@ class GroupConsumer:
         return None
 
     async def _attempt(self, delivery: Delivery, attempt: int) -> Exception | None:
-        """Handle it and say so; returns how it failed. Once begun it is not interrupted but by the end of the grace."""
-        async with self._slots:
+        """Handle it and say so; returns how it failed. Once begun it is not interrupted but by the end of the grace.
+
+        What was begun before by somebody who died is tried alone: if it kills again, nothing else dies with it.
+        """
+        async with self._slots.take(alone=delivery.again and delivery.attempts > 0):
             task = asyncio.current_task()
             assert task is not None
             self._busy.add(task)

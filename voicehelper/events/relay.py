@@ -1,13 +1,14 @@
 """From the outbox to the bus."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from voicehelper.config import EventSettings
 from voicehelper.errors import VoiceHelperError
 from voicehelper.ports.clock import Clock, SystemClock
-from voicehelper.ports.events import Event, EventBus
+from voicehelper.ports.events import EventBus
 from voicehelper.retrying import backoff, is_transient
 from voicehelper.telemetry import get_logger, metrics
 
@@ -19,19 +20,24 @@ LOOK_EVERY_S = 10.0
 PRUNE_EVERY_S = 600.0
 
 
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """What one turn of the relay did: events published, and events found that the bus had lost."""
+
+    published: int
+    lost: int = 0
+
+
 class Outbox(Protocol):
     """Events written in the transactions that caused them. Every method raises `Unavailable`."""
 
-    async def relay(self, publish: Callable[[Sequence[Event], int], Awaitable[None]], limit: int = BATCH) -> int:
-        """Publish the oldest unpublished events, all with one mark, and note that they are; returns how many.
+    async def relay(self, bus: EventBus, limit: int, recover_s: float) -> Relayed:
+        """Publish the oldest unpublished events, all with one mark, and note that they are.
 
-        One relay works at a time, the others get 0. What `publish` raises leaves all of them unpublished.
+        Where the bus knows no longer of the last mark, what was published later than the mark it knows, but not more
+        than `recover_s` seconds ago, counts as unpublished again. One relay works at a time, the others do nothing.
+        What the bus raises leaves everything as it was.
         """
-        ...
-
-    async def restore(self, marked: Callable[[], Awaitable[int | None]], at_most_s: float) -> int:
-        """Have published again what the bus has forgotten: everything marked later than the bus says, unless it was
-        published more than `at_most_s` seconds ago. Returns how many events."""
         ...
 
     async def republish(self, since: datetime) -> int:
@@ -89,7 +95,6 @@ class OutboxRelay:
             except (VoiceHelperError, OSError) as error:
                 if failures == 0:
                     log.warning("outbox.relay_waits", error=str(error), transient=is_transient(error))
-                self._looked_at = float("-inf")  # whoever was away may have forgotten something
                 await self._clock.sleep(backoff(failures))
                 failures += 1
 
@@ -103,12 +108,12 @@ class OutboxRelay:
             for grown in (self._outbox, *self._also_prune):
                 await grown.prune(self._settings.keep_s)
             self._pruned_at = now
-        if await self._outbox.relay(self._bus.publish, BATCH) < BATCH:
+        done = await self._outbox.relay(self._bus, BATCH, self._settings.republish_s)
+        if done.lost:
+            log.warning("outbox.bus_lost_events", events=done.lost)
+        if done.published < BATCH:
             await self._outbox.wait(POLL_S)
 
     async def _look_after(self) -> None:
         metrics.OUTBOX_LAG_SECONDS.set(await self._outbox.waiting_s())
-        restored = await self._outbox.restore(self._bus.marked, self._settings.republish_s)
-        if restored:
-            log.warning("outbox.published_again", events=restored, reason="the bus had lost them")
         await self._bus.tidy()

@@ -9,6 +9,7 @@ import pytest
 from voicehelper.errors import Unavailable
 from voicehelper.ids import new_id
 from voicehelper.knowledge.follower import KeywordFollower
+from voicehelper.ports.events import FakeEventBus
 from voicehelper.ports.search import Scope
 from voicehelper.stores.postgres.keyword_feed import record_changes
 from voicehelper.stores.tantivy import KeywordWriter, TantivyKeywordIndex
@@ -149,16 +150,17 @@ async def test_the_relay_waits_for_the_bus_and_keeps_the_order(house: Any) -> No
     for number in range(5):
         await house.upload(f"{number}.txt", f"text {number}")
 
-    async def refuse(_events: Any, _mark: int) -> None:
-        raise Unavailable
+    class Refusing(FakeEventBus):
+        async def publish(self, events: Any, mark: int = 0) -> None:
+            raise Unavailable
 
     with pytest.raises(Unavailable):
-        await house.outbox.relay(refuse)
-    assert await house.outbox.relay(house.bus.publish, 4) == 4
-    assert await house.outbox.relay(house.bus.publish) == 2
+        await house.outbox.relay(Refusing())
+    assert (await house.outbox.relay(house.bus, 4)).published == 4
+    assert (await house.outbox.relay(house.bus)).published == 2
     types = [event.type for event in house.bus.events]
     assert types == ["knowledge_base.created"] + ["document.uploaded"] * 5
-    assert await house.outbox.relay(house.bus.publish) == 0
+    assert (await house.outbox.relay(house.bus)).published == 0
     await house.outbox.prune(-1)
     assert await house.pool.fetchval("SELECT count(*) FROM outbox") == 0
 

@@ -37,12 +37,14 @@ class Handling:
         self.plan: dict[int, list[Exception | asyncio.Event]] = {}
         self.running = 0
         self.most = 0
+        self.company: dict[int, int] = {}
 
     async def __call__(self, event: Event) -> None:
         number = event.payload["n"]
         self.calls.append(number)
         self.running += 1
         self.most = max(self.most, self.running)
+        self.company[number] = self.running
         try:
             await asyncio.sleep(0)
             steps = self.plan.get(number, [])
@@ -154,6 +156,22 @@ async def test_an_event_that_kills_its_handlers_is_buried_without_being_tried_on
     assert house.handling.calls == [2]
     assert house.channel.begun == [("2", 2)]
     assert house.letters.buried[0][2:] == (3, "Whoever handled it died each time")
+
+
+async def test_a_suspect_is_tried_alone(house: House) -> None:
+    """Whatever dies with it would be suspected in turn."""
+    gate = asyncio.Event()
+    house.handling.plan[1] = [gate]
+    house.handling.plan[2] = [gate]
+    house.channel.push(*(delivery(n, key=f"k{n}", attempts=int(n < 3), again=True) for n in range(1, 20)))
+    async with house.running():
+        await house.until(lambda: house.handling.running == 1)
+        await asyncio.sleep(0.03)
+        assert house.handling.calls == [1]
+        gate.set()
+        await house.until(lambda: len(house.finished) == 19)
+    assert house.handling.company[1] == house.handling.company[2] == 1
+    assert house.handling.most > 1
 
 
 async def test_other_types_are_finished_unseen(house: House) -> None:

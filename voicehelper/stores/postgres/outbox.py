@@ -1,23 +1,24 @@
 """Events written in the transaction that caused them, relayed to the bus afterwards, at least once."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from voicehelper.events.fact import Fact, new_event
-from voicehelper.ports.events import Event
+from voicehelper.events.relay import Relayed
+from voicehelper.ports.events import Event, EventBus
 from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
 from voicehelper.stores.postgres.pool import Connection, Pool, affected
 from voicehelper.stores.postgres.wakeups import OUTBOX, Wakeups, notify
 
 _RELAY_LOCK = 0x6F7574626F78  # "outbox"
-_TRY_LOCK = "SELECT pg_try_advisory_xact_lock($1)"
 _MARK = "SELECT t AS at, (extract(epoch FROM t) * 1000000)::bigint AS mark FROM clock_timestamp() t"
 _UNPUBLISHED = """
 SELECT id, type, tenant_id, payload, version, key, extract(epoch FROM created_at)::float8 AS occurred_at
 FROM outbox WHERE published_at IS NULL ORDER BY seq LIMIT $1
 """
-_RESTORE = """
+_LAST_MARK = "SELECT (extract(epoch FROM max(published_at)) * 1000000)::bigint FROM outbox"
+_RECOVER = """
 UPDATE outbox SET published_at = NULL
 WHERE published_at > now() - make_interval(secs => $2) AND (extract(epoch FROM published_at) * 1000000)::bigint > $1
 """
@@ -54,28 +55,20 @@ class PostgresOutbox:
         self._pool = pool
         self._wakeups = wakeups
 
-    async def relay(self, publish: Callable[[Sequence[Event], int], Awaitable[None]], limit: int = 200) -> int:
+    async def relay(self, bus: EventBus, limit: int = 200, recover_s: float = 3600.0) -> Relayed:
         """See `Outbox`."""
         async with transaction(self._pool, SYSTEM) as conn:
-            if not await conn.fetchval(_TRY_LOCK, _RELAY_LOCK):
-                return 0
+            if not await conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", _RELAY_LOCK):
+                return Relayed(0)
+            lost = await _recover(conn, await bus.marked(), recover_s)
             rows = await conn.fetch(_UNPUBLISHED, limit)
-            if not rows:
-                return 0
-            moment = await conn.fetchrow(_MARK)
-            assert moment is not None
-            await publish([Event(**row) for row in rows], moment["mark"])
-            ids = [row["id"] for row in rows]
-            await conn.execute("UPDATE outbox SET published_at = $2 WHERE id = ANY($1::uuid[])", ids, moment["at"])
-        return len(rows)
-
-    async def restore(self, marked: Callable[[], Awaitable[int | None]], at_most_s: float) -> int:
-        """See `Outbox`."""
-        async with transaction(self._pool, SYSTEM) as conn:
-            if not await conn.fetchval(_TRY_LOCK, _RELAY_LOCK):
-                return 0
-            mark = await marked()
-            return 0 if mark is None else affected(await conn.execute(_RESTORE, mark, at_most_s))
+            if rows:
+                moment = await conn.fetchrow(_MARK)
+                assert moment is not None
+                await bus.publish([Event(**row) for row in rows], moment["mark"])
+                ids = [row["id"] for row in rows]
+                await conn.execute("UPDATE outbox SET published_at = $2 WHERE id = ANY($1::uuid[])", ids, moment["at"])
+        return Relayed(len(rows), lost)
 
     async def republish(self, since: datetime) -> int:
         """See `Outbox`."""
@@ -105,3 +98,10 @@ class PostgresOutbox:
     async def wait(self, timeout: float) -> None:
         """See `Outbox`."""
         await self._wakeups.wait(OUTBOX, timeout)
+
+
+async def _recover(conn: Connection, marked: int | None, recover_s: float) -> int:
+    """How many events the bus has lost; they are unpublished again."""
+    if marked is None or marked >= (await conn.fetchval(_LAST_MARK) or 0):
+        return 0
+    return affected(await conn.execute(_RECOVER, marked, recover_s))

@@ -11,6 +11,7 @@ _LOGIN = frozenset({"/api/v1/auth/login", "/api/v1/auth/refresh"})
 _ANSWER = re.compile(r"/api/v1/conversations/[^/]+/messages(?:/[^/]+/regenerate)?/?")
 _FOLLOW = re.compile(r"/api/v1/conversations/[^/]+/messages/[^/]+/events/?")
 _UPLOAD = re.compile(r"/api/v1/knowledge/bases/[^/]+/documents/?")
+_DOWNLOAD = re.compile(r"/api/v1/(?:conversations|users)/[^/]+/export/?")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _MULTIPART_OVERHEAD = 64 * 1024
 _KEY = "route_class"
@@ -24,6 +25,7 @@ class RouteClass(Enum):
     ANSWER = "answer"
     FOLLOW = "follow"  # an answer's events, asked for by a further reader
     UPLOAD = "upload"
+    DOWNLOAD = "download"  # written while it is sent
     SOCKET = "socket"
     UNKNOWN = "unknown"
 
@@ -46,13 +48,15 @@ def _of(method: str, path: str) -> RouteClass:
         return RouteClass.UPLOAD if _UPLOAD.fullmatch(path) else RouteClass.PLAIN
     if method == "GET" and _FOLLOW.fullmatch(path):
         return RouteClass.FOLLOW
+    if method == "GET" and _DOWNLOAD.fullmatch(path):
+        return RouteClass.DOWNLOAD
     return RouteClass.PLAIN if method in _METHODS else RouteClass.UNKNOWN
 
 
 def deadline_of(kind: RouteClass, settings: HttpSettings) -> float | None:
-    """Seconds a request of this class may take; None for uploads, whose length is up to the client's line, and for
-    sockets."""
-    if kind in {RouteClass.UPLOAD, RouteClass.SOCKET}:
+    """Seconds a request of this class may take; None for uploads and downloads, whose length is up to the client's
+    line, and for sockets."""
+    if kind in {RouteClass.UPLOAD, RouteClass.DOWNLOAD, RouteClass.SOCKET}:
         return None
     if kind in {RouteClass.ANSWER, RouteClass.FOLLOW}:
         return settings.answer_timeout_s

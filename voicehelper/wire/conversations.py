@@ -4,12 +4,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StrictBool, StringConstraints
 
 from voicehelper.wire.common import Body, ErrorBody, Line, Paragraph, Question, View, storable
 
 Bases = Annotated[list[Line], Field(max_length=50)]
-Version = Annotated[int, Field(ge=1, le=2**31 - 1, description="The version last seen; 409 when there is a newer one")]
+Version = Annotated[
+    int, Field(strict=True, ge=1, le=2**31 - 1, description="The version last seen; 409 when there is a newer one")
+]
 MediaType = Annotated[str, StringConstraints(max_length=100, pattern=r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$")]
 Url = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[!-~]+$")]
 
@@ -28,7 +30,7 @@ class ConversationChange(Body):
 
     version: Version
     title: Line | None = None
-    archived: bool | None = None
+    archived: StrictBool | None = None
 
 
 class ConversationView(View):
@@ -69,7 +71,7 @@ class AttachmentBody(Body):
 
     name: Line
     content_type: MediaType
-    size_bytes: Annotated[int, Field(ge=0, le=2**53)]
+    size_bytes: Annotated[int, Field(strict=True, ge=0, le=2**53)]
     url: Url | None = None
 
 

@@ -46,6 +46,8 @@ def test_classes_of_routes() -> None:
     upload = of("POST", "/api/v1/knowledge/bases/1/documents")
     assert (answer, upload) == (RouteClass.ANSWER, RouteClass.UPLOAD)
     assert of("POST", "/api/v1/conversations/1/messages/2/regenerate") is RouteClass.ANSWER
+    assert of("GET", "/api/v1/conversations/1/export") is of("GET", "/api/v1/users/1/export") is RouteClass.DOWNLOAD
+    assert of("POST", "/api/v1/users/1/export") is RouteClass.PLAIN
     assert of("GET", "/api/v1/conversations/1/messages/2/events") is RouteClass.FOLLOW
     assert of("GET", "/api/v1/conversations/1/messages") is RouteClass.PLAIN
     assert of("POST", "/api/v1/conversations/1/messages/2") is RouteClass.PLAIN

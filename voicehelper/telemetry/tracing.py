@@ -5,19 +5,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.propagate import extract
-from opentelemetry.propagate import inject as otel_inject
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, DEFAULT_ON
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from voicehelper.errors import VoiceHelperError
 from voicehelper.telemetry.metrics import STAGE_SECONDS
 from voicehelper.telemetry.spans import RedactedSpans
 
-_TRACER = "voicehelper"
+_tracer = trace.get_tracer("voicehelper")  # finds the provider that is installed later
+_w3c = TraceContextTextMapPropagator()
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Timed:
 def stage(name: str, attributes: Mapping[str, str | int | float | bool] | None = None) -> Iterator[Timed]:
     """Time the block as the stage `name` (dotted, from a fixed set: it becomes a metric label)."""
     timed = Timed(time.perf_counter())
-    with trace.get_tracer(_TRACER).start_as_current_span(name, attributes=attributes):
+    with _tracer.start_as_current_span(name, attributes=attributes):
         try:
             yield timed
         finally:
@@ -46,13 +46,15 @@ def stage(name: str, attributes: Mapping[str, str | int | float | bool] | None =
 
 
 def configure_tracing(service: str, otlp_endpoint: str = "", processor: SpanProcessor | None = None) -> None:
-    """Install the tracer provider of this process, once. Spans go to `otlp_endpoint` or `processor`, if given.
+    """Install the tracer provider of this process, once. Spans go to `otlp_endpoint` or `processor`, if given; without
+    either they have ids, for logs and the next hop, but record nothing.
 
     Raises `VoiceHelperError` when an endpoint is set and the `otlp` extra is not installed.
     """
     if isinstance(trace.get_tracer_provider(), TracerProvider):
         return
-    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    sampler = DEFAULT_ON if otlp_endpoint or processor else ALWAYS_OFF
+    provider = TracerProvider(sampler, Resource.create({"service.name": service}))
     if otlp_endpoint:
         provider.add_span_processor(RedactedSpans(_otlp_processor(otlp_endpoint)))
     if processor is not None:
@@ -71,12 +73,8 @@ def _otlp_processor(endpoint: str) -> SpanProcessor:
 @contextmanager
 def continue_trace(carrier: Mapping[str, str], name: str) -> Iterator[None]:
     """Run the block in a span that is a child of the remote span described by `carrier` (W3C headers)."""
-    token = otel_context.attach(extract(dict(carrier)))
-    try:
-        with trace.get_tracer(_TRACER).start_as_current_span(name):
-            yield
-    finally:
-        otel_context.detach(token)
+    with _tracer.start_as_current_span(name, _w3c.extract(carrier) if carrier else None):
+        yield
 
 
 def describe_span(name: str, attributes: Mapping[str, str | int | float | bool]) -> None:
@@ -90,7 +88,7 @@ def describe_span(name: str, attributes: Mapping[str, str | int | float | bool])
 def inject() -> dict[str, str]:
     """W3C headers that describe the current span, for the next hop."""
     carrier: dict[str, str] = {}
-    otel_inject(carrier)
+    _w3c.inject(carrier)
     return carrier
 
 

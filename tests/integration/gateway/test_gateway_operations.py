@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from voicehelper.errors import Unavailable
+from voicehelper.gateway.middleware.authentication import OPEN
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 

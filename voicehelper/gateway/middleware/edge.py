@@ -19,11 +19,12 @@ from voicehelper.gateway.classes import RouteClass, class_of, deadline_of
 from voicehelper.gateway.deprecations import DEPRECATIONS, Deprecation, RawHeaders, headers_by_route
 from voicehelper.gateway.middleware.rates import HEADERS as RATE_LIMIT_HEADERS
 from voicehelper.ids import new_id
-from voicehelper.telemetry import continue_trace, current_trace_id, get_logger, inject, metrics
+from voicehelper.telemetry import continue_trace, current_trace_id, describe_span, get_logger, inject, metrics
 
 log = get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+_TRACE = ((b"traceparent", "traceparent"), (b"tracestate", "tracestate"))
 _LONGEST = 200  # of a header worth reading
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
 _LEFT = 499  # nginx's status for a client that went away before the response
@@ -79,6 +80,7 @@ class Edge:
         self._settings = settings
         self._templates = templates
         self._deprecated = headers_by_route(deprecations)
+        self._log = log.bind()  # a logger bound once: finding its configuration anew costs more than the line itself
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or socket."""
@@ -86,11 +88,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        carrier = {
-            name: headers[name.encode()].decode("latin-1")
-            for name in ("traceparent", "tracestate")
-            if name.encode() in headers
-        }
+        carrier = {name: headers[raw].decode("latin-1") for raw, name in _TRACE if raw in headers}
         with continue_trace(carrier, "http.request"), use_context(self._context(scope, headers)) as context:
             await self._serve(scope, receive, send, context)
 
@@ -124,7 +122,7 @@ class Edge:
         finally:
             metrics.REQUESTS_IN_FLIGHT.dec()
             route = self._templates.get(scope.get("endpoint"), "unmatched")
-            _account(scope, route, response, time.perf_counter() - started, context.request_id)
+            self._account(scope, route, response, time.perf_counter() - started, context.request_id)
 
     def _headers(self, scope: Scope, given: Sequence[tuple[bytes, bytes]], context: RequestContext) -> RawHeaders:
         """What the response says of its own, and what every response says."""
@@ -146,6 +144,28 @@ class Edge:
             headers += self._deprecated.get(route, ())
         return headers
 
+    def _account(self, scope: Scope, route: str, response: _Response, seconds: float, request_id: str) -> None:
+        socket, known = scope["type"] == "websocket", class_of(scope) is not RouteClass.UNKNOWN
+        method = "WEBSOCKET" if socket else scope["method"] if known else "other"
+        _counter(route, method, response.status).inc()
+        if not socket:  # they last for hours
+            _histogram(route).observe(seconds)
+        facts = {"http.request.method": method, "http.route": route, "http.response.status_code": response.status}
+        describe_span(f"{method} {route}", facts)
+        principal = scope["state"].get("principal")
+        write = self._log.debug if scope["path"] in _QUIET and response.status < 400 else self._log.info
+        write(
+            "socket.closed" if socket else "request.served",
+            route=route,
+            method=method,
+            status=response.status,
+            ms=round(seconds * 1000, 1),
+            bytes=response.size,
+            complete=response.complete,
+            request_id=request_id,
+            tenant_id=str(principal.tenant_id) if principal else "",
+        )
+
 
 def _request_id(given: bytes) -> str:
     text = given.decode("latin-1")
@@ -165,24 +185,3 @@ def _counter(route: str, method: str, status: int) -> Counter:
 @lru_cache(1024)
 def _histogram(route: str) -> Histogram:
     return metrics.REQUEST_SECONDS.labels(route)
-
-
-def _account(scope: Scope, route: str, response: _Response, seconds: float, request_id: str) -> None:
-    socket, known = scope["type"] == "websocket", class_of(scope) is not RouteClass.UNKNOWN
-    method = "WEBSOCKET" if socket else scope["method"] if known else "other"
-    _counter(route, method, response.status).inc()
-    if not socket:  # they last for hours
-        _histogram(route).observe(seconds)
-    principal = scope["state"].get("principal")
-    write = log.debug if scope["path"] in _QUIET and response.status < 400 else log.info
-    write(
-        "socket.closed" if socket else "request.served",
-        route=route,
-        method=method,
-        status=response.status,
-        ms=round(seconds * 1000, 1),
-        bytes=response.size,
-        complete=response.complete,
-        request_id=request_id,
-        tenant_id=str(principal.tenant_id) if principal else "",
-    )

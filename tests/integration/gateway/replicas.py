@@ -34,22 +34,19 @@ class Replica:
 
     async def die(self) -> None:
         """As kill -9 would have it: nothing more is written, sent or renewed."""
-        for task in list(self.answers._tasks):
-            task.cancel()
-        writers = [run._model for run in self.answers._runs.values() if run._model]
+        ended = [*self.answers._live._tasks, *self.answers._tasks]
         for run in self.answers._runs.values():
-            run.reason = None
-        for writer in writers:
-            writer.cancel()
+            run._publish = lambda _event: None
+            ended += [run._model] if run._model else []
         self.answers._runs.clear()
         await self.answers._leases.stop()
-        for task in self.answers._live._tasks:
+        for task in ended:
             task.cancel()
-        await asyncio.gather(*writers, return_exceptions=True)
+        await asyncio.gather(*ended, return_exceptions=True)
 
 
 @asynccontextmanager
-async def replica(harness: Any, redis_url: str, lease_s: float = 1.0, saga_s: float = 30.0) -> AsyncIterator[Replica]:
+async def replica(harness: Any, redis_url: str, lease_s: float = 6.0, saga_s: float = 30.0) -> AsyncIterator[Replica]:
     """A further gateway on the database of `harness`, with a model of its own."""
     link, answerer = connect_redis(redis_url), FakeAnswerer()
     settings = ConversationSettings()

@@ -50,7 +50,7 @@ async def ask(
         tuple(Attachment(**attachment.model_dump()) for attachment in body.attachments),
         body.keep_running,
     )
-    asked = await services.answers.ask(asker, conversation_id, question, await _key(request, caller))
+    asked = await services.answers.ask(asker, conversation_id, question, _key(request, caller, body))
     return await _respond(request, asked, body.stream)
 
 
@@ -74,7 +74,7 @@ async def regenerate(
     """As for a question; `message_id` is the answer's, which keeps its id. What it said goes to its alternatives. Ids
     of its events begin with the number of the attempt: `2.1`, `2.2`. 409 for an answer that is not the last."""
     wanted = body or Regenerate()
-    key = await _key(request, caller)
+    key = _key(request, caller, wanted)
     asked = await services.answers.regenerate(asker, conversation_id, message_id, wanted.keep_running, key)
     return await _respond(request, asked, wanted.stream)
 
@@ -144,6 +144,8 @@ async def _whole(asked: Asked) -> bytes:
     raise Unavailable("The answer ended early", retry_after=1.0)
 
 
-async def _key(request: Request, caller: Principal) -> WriteKey | None:
+def _key(request: Request, caller: Principal, body: MessageCreate | Regenerate) -> WriteKey | None:
+    """What is asked counts, not in which form the answer is wanted."""
     key = parse_key(request.headers.getlist("idempotency-key"))
-    return None if key is None else write_key(request.scope, caller, key, await request.body())
+    meant = body.model_dump_json(exclude={"stream", "keep_running"}).encode()
+    return None if key is None else write_key(request.scope, caller, key, meant)

@@ -145,7 +145,7 @@ class Standings:
 
     async def _find(self, tenant_id: UUID, user_id: UUID) -> Standing | None:
         cached = await self._cache.get(tenant_id, user_id)
-        if cached is not None and not self._feed.changed_since(cached[1], cached[0].subjects()):
+        if cached is not None and self._holds(*cached):
             metrics.STANDINGS.labels("cache").inc()
             return self._remember(*cached)
         seq = self._feed.position
@@ -155,6 +155,10 @@ class Standings:
             return None
         await self._cache.put(facts, seq)
         return self._remember(facts, seq)
+
+    def _holds(self, facts: UserFacts, seq: int) -> bool:
+        """Whether a cached entry counts. One from beyond what we have read may be of a database since restored."""
+        return seq <= self._feed.position and not self._feed.changed_since(seq, facts.subjects())
 
     def _remember(self, facts: UserFacts, seq: int) -> Standing:
         standing = Standing(facts, facts.permissions(), facts.subjects(), seq)

@@ -211,6 +211,14 @@ async def test_a_late_writer_of_the_cache_is_not_believed(world: World) -> None:
             await process.lets_in(token)
 
 
+async def test_an_entry_from_the_future_is_not_believed(world: World) -> None:
+    """The database was restored from a backup; Redis was not."""
+    process = await world.process()
+    await world.cache.put(replace(FACTS, role="owner"), 17)
+    token = process.issuer.issue(USER, new_id()).token
+    assert (await process.lets_in(token)).role == "member"
+
+
 async def test_what_is_remembered_longer_than_changes_are_is_read_anew(world: World) -> None:
     process = await world.process()
     key_id = new_id()

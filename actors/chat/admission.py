@@ -26,6 +26,11 @@ class Admission:
         self._mean_s = _FIRST_GUESS_S
         self._gauge = QUEUE_LENGTH.labels(name)
 
+    @property
+    def free(self) -> bool:
+        """Whether a permit can be had without waiting."""
+        return not self._free.locked()
+
     async def acquire(self) -> None:
         """Wait for a permit.
 

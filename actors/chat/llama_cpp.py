@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,12 +21,14 @@ from voicehelper.ports.chat import (
     ChatDone,
     ChatEvent,
     ChatModelInfo,
+    ChatProgress,
     ChatRequest,
     ChatUsage,
     FinishReason,
 )
 
 _FIRST_SLOT = 0
+_WORKING = "working"  # no JSON, so no chunk
 # Progress reports give the engine's thread a chance to stop while the prompt is still being read.
 _STREAMED = {"stream": True, "stream_options": {"include_usage": True}, "cache_prompt": True, "return_progress": True}
 # The engine reads special tokens anywhere in the rendered prompt: text that spells one could open a turn of its own.
@@ -67,6 +70,7 @@ class LlamaCppChat:
         parallel: requests decoded together; each costs `context_tokens` of KV memory.
         queue: requests waiting beyond those.
         threads: CPU threads of the engine.
+        sign_of_life_s: a stream without text says so often that the engine is at work (`ChatProgress`), if it is.
     """
 
     def __init__(
@@ -79,12 +83,15 @@ class LlamaCppChat:
         queue: int = 16,
         threads: int = 2,
         engine: Engine | None = None,
+        sign_of_life_s: float = 5.0,
     ) -> None:
         self._info = ChatModelInfo(model or path.stem, context_tokens, "llama.cpp")
         self._admission = Admission("chat", parallel, queue)
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="llama")
         self._closing = threading.Event()
         self._fresh = True
+        self._sign_of_life_s = sign_of_life_s
+        self._worked_at = time.monotonic()  # when the engine last gave something to any request
         self._engine: Engine = engine or _load(path, context_tokens, parallel, threads)
 
     async def describe(self) -> ChatModelInfo:
@@ -98,26 +105,64 @@ class LlamaCppChat:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """See `ChatModel.stream`. Closing the generator stops the engine within one batch of its work."""
         body = _encoded(request, self._fresh)
-        await self._admission.acquire()
+        async with aclosing(self._admitted()) as signs:
+            async for sign in signs:
+                yield sign
         run = _Run(body, self._closing, spread=self._fresh)
         self._fresh = False
         self._start(run)
         meter = StreamMeter(self._info.model)
         finish: FinishReason | None = None
         usage = ChatUsage()
+        told = time.monotonic()
         try:
-            while (raw := await run.chunks.get()) is not None:
+            while (raw := await (run.chunks.get() if meter.speaking else self._waited(run))) is not None:
+                if raw == _WORKING:
+                    yield ChatProgress()
+                    continue
+                self._worked_at = time.monotonic()
                 chunk = read_chunk(_checked(raw))
                 finish, usage = chunk.finish or finish, chunk.usage or usage
                 if chunk.text:
                     meter.text()
                     yield ChatDelta(chunk.text)
+                elif chunk.progress and time.monotonic() - told > self._sign_of_life_s:
+                    told = time.monotonic()
+                    yield ChatProgress()
         finally:
             run.stop.set()
         if finish is None:
             raise run.failure()
         meter.done(usage)
         yield ChatDone(finish, usage, self._info.model)
+
+    async def _waited(self, run: "_Run") -> str | None:
+        """The next chunk; `_WORKING` where none comes for a while, from an engine that works for others meanwhile."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._sign_of_life_s):
+                    return await run.chunks.get()
+            if self._works():
+                return _WORKING
+
+    async def _admitted(self) -> AsyncGenerator[ChatProgress, None]:
+        """Wait for a permit; a sign of life now and then, as long as the engine works for those who have one."""
+        if self._admission.free:
+            await self._admission.acquire()
+            return
+        waiting = asyncio.create_task(self._admission.acquire())
+        try:
+            while not (await asyncio.wait([waiting], timeout=self._sign_of_life_s))[0]:
+                if self._works():
+                    yield ChatProgress()
+        except BaseException:  # nobody waits any more: a permit that came at this moment goes back
+            if not waiting.cancel() and waiting.exception() is None:
+                self._admission.release(0.0)
+            raise
+        await waiting
+
+    def _works(self) -> bool:
+        return time.monotonic() - self._worked_at < 2 * self._sign_of_life_s
 
     async def close(self) -> None:
         """Stop every request, then unload the model."""

@@ -15,6 +15,11 @@ class StreamMeter:
         self._started = time.perf_counter()
         self._first: float | None = None
 
+    @property
+    def speaking(self) -> bool:
+        """Whether a piece of text came."""
+        return self._first is not None
+
     def text(self) -> None:
         """A piece of text came; speed counts from the first one."""
         if self._first is None:

@@ -39,6 +39,7 @@ class Chunk:
     text: str = ""
     finish: FinishReason | None = None
     usage: ChatUsage | None = None
+    progress: bool = False
 
 
 def read_chunk(raw: str | bytes | Mapping[str, Any]) -> Chunk:
@@ -50,7 +51,8 @@ def read_chunk(raw: str | bytes | Mapping[str, Any]) -> Chunk:
     choice = wire.choices[0] if wire.choices else _Choice()
     finish = _FINISH.get(choice.finish_reason, "stop") if choice.finish_reason else None
     text = choice.delta.content if choice.delta else None
-    return Chunk(text or "", finish, wire.usage.to_port() if wire.usage else None)
+    usage = wire.usage.to_port() if wire.usage else None
+    return Chunk(text or "", finish, usage, wire.prompt_progress is not None)
 
 
 # Servers differ in what they leave out, send as null or add: everything is optional, the unknown is ignored.
@@ -80,3 +82,4 @@ class _Usage(BaseModel):
 class _Wire(BaseModel):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
+    prompt_progress: dict[str, Any] | None = None  # llama.cpp's, where `return_progress` is asked for

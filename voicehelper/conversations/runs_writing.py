@@ -12,7 +12,7 @@ from voicehelper.conversations.runs import AnswerRun
 from voicehelper.conversations.turns import ASKED, LEFT, Ending, TurnRepository
 from voicehelper.errors import DeadlineExceeded, NotFound, Unavailable, VoiceHelperError
 from voicehelper.ports.clock import Clock
-from voicehelper.rag.events import AnswerEvent, PastTurn, Question
+from voicehelper.rag.events import AnswerAlive, AnswerEvent, PastTurn, Question
 from voicehelper.rag.port import QuestionAnswerer
 from voicehelper.telemetry import get_logger, metrics
 
@@ -123,7 +123,8 @@ class AnswerWriter:
                     if limit.expired():
                         raise DeadlineExceeded("The answer took too long") from error
                     raise
-                yield event
+                if not isinstance(event, AnswerAlive):
+                    yield event
         finally:
             if isinstance(events, AsyncGenerator):
                 await events.aclose()

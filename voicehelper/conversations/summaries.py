@@ -10,7 +10,7 @@ from voicehelper.config import ConversationSettings
 from voicehelper.conversations.context import SLACK_TURNS, ContextCache, ContextStore, SeenTurn, Window, fitting
 from voicehelper.documents.sentences import split_sentences
 from voicehelper.errors import InvalidInput, RateLimited, Unavailable
-from voicehelper.ports.chat import ChatDelta, ChatModel, ChatRequest
+from voicehelper.ports.chat import ChatDelta, ChatDone, ChatModel, ChatRequest
 from voicehelper.ports.clock import Clock
 from voicehelper.rag.numbers import mentioned, stated
 from voicehelper.rag.prompt import summary_prompt
@@ -152,7 +152,7 @@ class Summaries:
                 async for event in events:
                     if isinstance(event, ChatDelta):
                         said += event.text
-                    else:
+                    elif isinstance(event, ChatDone):
                         whole = event.finish_reason == "stop"
         except InvalidInput:
             return ""

@@ -63,7 +63,12 @@ class ChatDone:
     model: str
 
 
-ChatEvent = ChatDelta | ChatDone
+@dataclass(frozen=True, slots=True)
+class ChatProgress:
+    """A sign of life while nothing is said yet: the model reads the prompt, or works for those before this request."""
+
+
+ChatEvent = ChatDelta | ChatProgress | ChatDone
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,8 @@ class ChatModel(Protocol):
         ...
 
     def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
-        """Deltas as they are produced, then one `ChatDone`. An async generator: closing it stops the model.
+        """Deltas as they are produced, then one `ChatDone`. An async generator: closing it stops the model. Before the
+        first delta, backends that know that they are at work say so (`ChatProgress`) every few seconds.
 
         Raises `InvalidInput` when the prompt does not fit the context, `ModelUnavailable`, `Overloaded`.
         """

@@ -1,19 +1,21 @@
 """Answering one question: stand-alone question, retrieval, context, guarded generation, citations."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TypeVar
 
 from voicehelper.config import RagSettings
 from voicehelper.context import current_context
 from voicehelper.documents.sentences import split_sentences
 from voicehelper.errors import DeadlineExceeded, RateLimited, Unavailable
-from voicehelper.ports.chat import ChatDone, ChatModel, ChatRequest
+from voicehelper.ports.chat import ChatDone, ChatModel, ChatProgress, ChatRequest
 from voicehelper.ports.search import Scope
 from voicehelper.rag.citations import Support, align, cite, spelled_out
 from voicehelper.rag.context import build_context
 from voicehelper.rag.events import (
+    AnswerAlive,
     AnswerCitations,
     AnswerDelta,
     AnswerDone,
@@ -35,6 +37,8 @@ from voicehelper.telemetry.metrics import ANSWERS, DEGRADED, STAGE_SECONDS
 # An answer that ends within so many characters ("不能。", "No.") is judged before it is shown; a longer one's beginning
 # waits for them: a few tokens, which the reader pays for.
 _OPENING_CHARS = {"zh": 6, "en": 12}
+
+_SIGN_OF_LIFE_S = 5.0  # while a question waits for the stable prefix to be read
 
 log = get_logger(__name__)
 T = TypeVar("T")
@@ -67,6 +71,7 @@ class Answerer:
         self._rewriter = rewriter or MergeRewriter()
         self._warm = asyncio.Event()
         self._warm.set()
+        self._read_at = 0.0  # when the engine last showed that it reads the prefix
 
     async def warm_up(self, slots: int = 1) -> None:
         """Let the engine read the stable prefix, so that no user waits for it.
@@ -136,12 +141,26 @@ class Answerer:
                 run.degraded.append("rewrite")
         run.timings_ms["rewrite"] = timed.ms
 
-    async def _generate(self, run: Answering) -> AsyncGenerator[AnswerDelta, None]:
+    async def _warmed(self) -> AsyncGenerator[AnswerAlive, None]:
+        """Wait for the stable prefix, with a sign of life as long as the engine gives one."""
+        while not self._warm.is_set():
+            waited_from = time.monotonic()
+            with suppress(TimeoutError):
+                await _in_time(asyncio.wait_for(self._warm.wait(), _SIGN_OF_LIFE_S))
+            if self._read_at > waited_from:
+                yield AnswerAlive()
+
+    async def _generate(self, run: Answering) -> AsyncGenerator[AnswerDelta | AnswerAlive, None]:
         """The model's answer through the guards, and what we have to say about it."""
         guards, opening = Guards(_known_numbers(run)), ""
-        await _in_time(self._warm.wait())
+        async with aclosing(self._warmed()) as signs:
+            async for sign in signs:
+                yield sign
         async with aclosing(self._stream(run)) as pieces:
             async for piece in pieces:
+                if isinstance(piece, AnswerAlive):
+                    yield piece
+                    continue
                 opening += guards.feed(piece)
                 if run.text or len(opening) > _OPENING_CHARS[run.language]:
                     if opening:
@@ -161,8 +180,8 @@ class Answerer:
             run.refused = not any(support.sources for support in _supports(run))
             yield AnswerDelta(run.phrases.withdrawn)
 
-    async def _stream(self, run: Answering) -> AsyncGenerator[str, None]:
-        """The model's raw text; fills in `finish`, `usage` and the first token's time."""
+    async def _stream(self, run: Answering) -> AsyncGenerator[str | AnswerAlive, None]:
+        """The model's raw text and signs of life; fills in `finish`, `usage` and the first token's time."""
         async with aclosing(self._chat.stream(self._request(run))) as events:  # type: ignore[type-var]
             while True:
                 try:
@@ -176,6 +195,9 @@ class Answerer:
                 if isinstance(event, ChatDone):
                     run.finish, run.usage, run.model = event.finish_reason, event.usage, event.model
                     return
+                if isinstance(event, ChatProgress):
+                    yield AnswerAlive()
+                    continue
                 if "first_token" not in run.timings_ms:
                     run.timings_ms["first_token"] = run.elapsed_ms()
                 yield event.text
@@ -188,7 +210,7 @@ class Answerer:
     async def _discard(self, request: ChatRequest) -> None:
         async with aclosing(self._chat.stream(request)) as events:  # type: ignore[type-var]
             async for _ in events:
-                pass
+                self._read_at = time.monotonic()
 
 
 async def _in_time(step: Awaitable[T]) -> T:

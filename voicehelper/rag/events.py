@@ -15,6 +15,11 @@ class AnswerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerAlive:
+    """Nothing to show, but the model is at work: whoever waits should go on waiting."""
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerDelta:
     """A piece of the answer's text, never empty."""
 
@@ -71,7 +76,7 @@ class AnswerDone:
     trace: dict[str, Any] = field(default_factory=dict)
 
 
-AnswerEvent = AnswerStatus | AnswerDelta | AnswerCitations | AnswerDone
+AnswerEvent = AnswerStatus | AnswerAlive | AnswerDelta | AnswerCitations | AnswerDone
 
 
 @dataclass(frozen=True, slots=True)

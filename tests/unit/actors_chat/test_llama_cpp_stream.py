@@ -14,7 +14,7 @@ import pytest
 from actors.chat.llama_cpp import LlamaCppChat
 from voicehelper.context import RequestContext, use_context
 from voicehelper.errors import DeadlineExceeded, InvalidInput, ModelUnavailable, Overloaded
-from voicehelper.ports.chat import ChatDelta, ChatDone, ChatMessage, ChatRequest, ChatUsage
+from voicehelper.ports.chat import ChatDelta, ChatDone, ChatMessage, ChatProgress, ChatRequest, ChatUsage
 
 ASK = ChatRequest((ChatMessage("user", "你好"),), max_tokens=5)
 
@@ -188,6 +188,41 @@ async def test_cancelled_in_the_queue_frees_its_place() -> None:
     assert await first(chat.stream(ASK)) == ChatDelta("再")
     assert len(engine.bodies) == 2
     await chat.close()
+
+
+async def test_who_waits_behind_others_hears_that_the_engine_works() -> None:
+    engine = FakeEngine(delta("再"), endless=True)
+    chat = LlamaCppChat(Path("m.gguf"), model="m", parallel=1, queue=1, engine=engine, sign_of_life_s=0.02)
+    running = chat.stream(ASK)
+    await first(running)
+    reading = asyncio.create_task(drain(running, until=lambda: False))
+    waiting = chat.stream(ASK)
+    assert await anext(waiting) == ChatProgress()
+    assert await anext(waiting) == ChatProgress()
+    await waiting.aclose()
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    await running.aclose()
+    assert await first(chat.stream(ASK)) == ChatDelta("再")
+    await chat.close()
+
+
+async def test_an_engine_that_does_nothing_gives_no_sign() -> None:
+    engine = FakeEngine(PROGRESS)
+    engine.complete = lambda body, on_chunk: time.sleep(0.3)  # type: ignore[method-assign]
+    chat = LlamaCppChat(Path("m.gguf"), model="m", parallel=1, queue=1, engine=engine, sign_of_life_s=0.02)
+    signs = 0
+    with pytest.raises(ModelUnavailable):
+        async for _ in chat.stream(ASK):
+            signs += 1
+    assert signs <= 2  # those of the moment after loading
+    await chat.close()
+
+
+async def drain(events: AsyncIterator[Any], until: Callable[[], bool]) -> None:
+    async for _ in events:
+        if until():
+            return
 
 
 async def test_deadline_passes_in_the_queue() -> None:

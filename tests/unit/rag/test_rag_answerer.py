@@ -11,9 +11,10 @@ from tests.fakes.retriever import KB, FakeRetriever, passage
 from voicehelper.config import RagSettings
 from voicehelper.context import RequestContext, use_context
 from voicehelper.errors import DeadlineExceeded, ModelUnavailable, Unavailable
-from voicehelper.ports.chat import ChatDelta, ChatEvent, ChatRequest, FakeChatModel
+from voicehelper.ports.chat import ChatDelta, ChatEvent, ChatProgress, ChatRequest, FakeChatModel
 from voicehelper.rag.answerer import Answerer
 from voicehelper.rag.events import (
+    AnswerAlive,
     AnswerCitations,
     AnswerDelta,
     AnswerDone,
@@ -226,6 +227,13 @@ async def test_a_question_waits_for_the_prefix_that_is_being_read() -> None:
     assert text == "银行卡需要1至5个工作日。"
 
 
+async def test_a_model_at_work_that_says_nothing_yet_is_alive() -> None:
+    answerer = Answerer(FakeRetriever([REFUND]), SlowReader(reply="银行卡需要1至5个工作日。"))
+    events = [event async for event in answerer.answer(question("银行卡退款多久到账？"))]
+    assert events.count(AnswerAlive()) == 2
+    assert "".join(event.text for event in events if isinstance(event, AnswerDelta)) == "银行卡需要1至5个工作日。"
+
+
 async def test_a_failed_warm_up_keeps_nobody_waiting() -> None:
     answerer = Answerer(FakeRetriever([REFUND]), BrokenOnce(reply="银行卡需要1至5个工作日。"))
     with pytest.raises(ModelUnavailable):
@@ -244,6 +252,17 @@ class GatedChatModel(FakeChatModel):
         self.requests.append(request)
         await self.gate.wait()
         async for event in FakeChatModel(self.reply).stream(request):
+            yield event
+
+
+@dataclass
+class SlowReader(FakeChatModel):
+    """Takes its time over the prompt, and says so."""
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatEvent]:
+        yield ChatProgress()
+        yield ChatProgress()
+        async for event in super().stream(request):
             yield event
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence, Set
 from datetime import date, timedelta
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -44,11 +45,16 @@ _PERSONAL: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![\w.])\+[1-9](?:[ ()-]{0,2}\d){7,14}(?!\d)"), "[phone]"),
 )
 _CARD = re.compile(r"(?<![\d.])\d(?:[ -]?\d){13,18}(?!\.?\d)")
+_SHORT = 48
 _SHORTEST_NUMBER = 10**10  # the shortest number that names somebody has 11 digits
 
 
 def redact(text: str) -> str:
     """`text` with personal data and secrets replaced by their kind in brackets."""
+    return _redact_known(text) if len(text) <= _SHORT else _redact(text)
+
+
+def _redact(text: str) -> str:
     text = text.translate(_FULL_WIDTH) if not text.isascii() else text
     if _SUSPECT.search(text) is None or _OUR_IDS.fullmatch(text):
         return text
@@ -59,17 +65,27 @@ def redact(text: str) -> str:
     return "".join(parts)
 
 
+_redact_known = lru_cache(512)(_redact)  # names of components, events, routes come with every line
+
+
 def redact_value(key: str, value: Any) -> Any:
     """A log field made safe: secret-named keys lose their value, whatever can hold text is redacted at any depth."""
+    if type(value) is str:
+        return "[secret]" if _is_secret(key) else redact(value)
     if isinstance(value, bool | float | None):
         return value
     if isinstance(value, int):
         return value if abs(value) < _SHORTEST_NUMBER or redact(str(value)) == str(value) else redact(str(value))
-    if _SECRET_KEYS.search(key):
+    if _is_secret(key):
         return "[secret]"
     if isinstance(value, UUID | date | timedelta):
         return value
     return _redact_structure(key, value)
+
+
+@lru_cache(512)
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEYS.search(key) is not None
 
 
 def _redact_structure(key: str, value: Any) -> Any:

@@ -120,9 +120,8 @@ async def test_the_api_document_is_honest(harness: Any) -> None:
         for operation in operations.values():
             assert "422" not in operation["responses"]
             assert "4XX" in operation["responses"]
-            assert (operation["security"] == []) == (
-                not path.startswith("/api/") or path.endswith(("/login", "/refresh"))
-            ), path
+            assert (operation["security"] == []) == (path in OPEN), path
+            assert ("x-permission" in operation) == (path not in OPEN), path
     ask = document["paths"]["/api/v1/conversations/{conversation_id}/messages"]["post"]
     assert set(ask["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
     names = {option["properties"]["event"]["const"] for option in schemas["AnswerEvent"]["oneOf"]}

@@ -69,7 +69,7 @@ def lose_engines(server: Cluster, kb: str, clients: int, seed: int) -> list[tupl
     """What, figure and verdict of each line of point 5."""
     load, outages = asyncio.run(_under_outages(server, kb, clients, seed))
     wrong = stored(server, load)
-    acknowledged = sum(one.acknowledged for one in load.tally.asked)
+    acknowledged = sum(one.acknowledged > 0 for one in load.tally.asked)
     lines = [
         (
             "nothing acknowledged was lost",
@@ -82,7 +82,9 @@ def lose_engines(server: Cluster, kb: str, clients: int, seed: int) -> list[tupl
             what for when, what in load.tally.errors if outage.began <= when <= outage.ended + RECOVERY_S / 2
         )
         bad = {what: n for what, n in kinds.items() if not _proper(what)}
-        figure = f"back {outage.recovered_s:.1f} s after; {_shown(kinds)}" + (f"; NOT 503: {bad}" if bad else "")
+        taken = sum(outage.began < one.acknowledged < outage.ended for one in load.tally.asked)
+        figure = f"{taken} questions taken meanwhile, whole again {outage.recovered_s:.1f} s after; {_shown(kinds)}"
+        figure += f"; NOT 503: {bad}" if bad else ""
         what = f"{' and '.join(outage.names)} away for {OUTAGE_S:.0f} s"
         lines.append((what, figure, not bad and 0 <= outage.recovered_s <= RECOVERY_S))
     return lines

@@ -25,7 +25,7 @@ class Asked:
     conversation: str
     content: str
     key: str = field(default_factory=lambda: secrets.token_hex(12))
-    acknowledged: bool = False
+    acknowledged: float = 0.0  # when the server first said that it has the question
     answers: list[tuple[str, str]] = field(default_factory=list)  # id and text, of each repetition
     failed: str = ""
 
@@ -132,7 +132,7 @@ class Load:
         reply = await self._http.post(self._path(asked), json={"content": asked.content}, headers=self._headers(asked))
         if reply.status_code != 200:
             return self._refused(reply)
-        asked.acknowledged = True
+        asked.acknowledged = asked.acknowledged or time.monotonic()
         self.tally.replayed += "idempotent-replayed" in reply.headers
         turn = reply.json()
         if turn["question"]["content"] != asked.content:
@@ -145,19 +145,23 @@ class Load:
             if s.status_code != 200:
                 await s.aread()
                 return self._refused(s)
-            name, answer = "", None
+            name, answer, failed = "", None, False
             async for line in s.aiter_lines():
                 if line.startswith("event: "):
                     name = line[7:]
                 elif line.startswith("data: "):
-                    asked.acknowledged = asked.acknowledged or name == "message.created"
                     data = json.loads(line[6:])
-                    if name == "error":
-                        self.tally.note(f"stream: error {data['code']}")
-                    if name == "message.completed":
-                        answer = data["message"]
+                    match name:
+                        case "message.created":
+                            asked.acknowledged = asked.acknowledged or time.monotonic()
+                        case "error":
+                            failed = True
+                            self.tally.note(f"stream: error {data['code']}")
+                        case "message.completed":
+                            answer = data["message"]
         if answer is None:
-            self.tally.note("stream: ended early")
+            if not failed:
+                self.tally.note("stream: ended early")
             return 0.5
         return self._ended(answer)
 

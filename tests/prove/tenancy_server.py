@@ -37,7 +37,7 @@ class Cluster(Server):
         inline = {f"VOICEHELPER_TOPOLOGY__{node}": "inline" for node in ("RAG", "RETRIEVAL", "EMBEDDER", "CHAT")}
         plenty = dict.fromkeys(("login_per_address", "per_address", "per_user", "per_key", "per_tenant"), 10**7)
         plenty |= dict.fromkeys(("answers_per_user", "answers_per_tenant", "uploads_per_tenant"), 10**7)
-        chat = {"backend": "openai", "base_url": self.model_url, "model": "scripted", "parallel": 256, "queue": 1024}
+        chat = {"backend": "openai", "base_url": self.model_url, "model": "scripted", "parallel": 64, "queue": 1024}
         self.environment |= inline | {
             "VOICEHELPER_NODES": json.dumps({"gateway": {"num_replicas": REPLICAS}}),
             "VOICEHELPER_CHAT": json.dumps(chat),

@@ -20,11 +20,11 @@ def get_logger(name: str) -> FilteringBoundLogger:
 def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send our logs and those of libraries to `stream` (standard error) as redacted JSON lines."""
     shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_context,
         structlog.processors.format_exc_info,
         _redact_fields,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     out = stream or sys.stderr
     structlog.configure(

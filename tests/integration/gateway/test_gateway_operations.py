@@ -126,7 +126,7 @@ async def test_the_api_document_is_honest(harness: Any) -> None:
     assert set(ask["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
     names = {option["properties"]["event"]["const"] for option in schemas["AnswerEvent"]["oneOf"]}
     assert names == {
-        "message.created", "status", "delta", "citation", "usage", "message.completed", "error",
+        "message.created", "status", "delta", "citation", "usage", "message.completed", "message.stopped", "error",
     }  # fmt: skip
     upload = document["paths"]["/api/v1/knowledge/bases/{kb_id}/documents"]["post"]
     assert "multipart/form-data" in upload["requestBody"]["content"]

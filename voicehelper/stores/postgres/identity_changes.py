@@ -1,5 +1,6 @@
 """What every replica must forget, in the order in which it was committed."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from voicehelper.identity.feed import Change, ChangeKind
@@ -29,12 +30,19 @@ async def record_change(
         tenant_id: whose; None for a signing key.
         expires_in_s: the longest that a token from before this change may still live, in seconds.
     """
+    await record_changes(conn, kind, tenant_id, [subject], expires_in_s)
+
+
+async def record_changes(
+    conn: Connection, kind: ChangeKind, tenant_id: UUID | None, subjects: Iterable[UUID | str], expires_in_s: float
+) -> None:
+    """`record_change` for many subjects of one kind, in one statement."""
     await conn.execute(
         "INSERT INTO identity_changes (tenant_id, kind, subject, expires_at)"
-        " VALUES ($1, $2, $3, now() + make_interval(secs => $4))",
+        " SELECT $1, $2, subject, now() + make_interval(secs => $4) FROM unnest($3::text[]) AS subject",
         tenant_id,
         kind,
-        str(subject),
+        [str(subject) for subject in subjects],
         float(max(expires_in_s + _SLACK_S, LEAST_S)),
     )
     await notify(conn, IDENTITY)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from voicehelper.identity.sessions import RefreshToken, Rotation, Session
 from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
-from voicehelper.stores.postgres.identity_changes import record_change
+from voicehelper.stores.postgres.identity_changes import record_changes
 from voicehelper.stores.postgres.pool import Pool
 
 _SESSION = "id, tenant_id, user_id, client, created_at, last_used_at, expires_at"
@@ -88,9 +88,10 @@ class PostgresSessions:
         """See `SessionStore`."""
         async with transaction(self._pool, tenant_id) as conn:
             rows = await conn.fetch(_END, tenant_id, user_id, session_id, keep, reason)
-            for row in rows:
-                await record_change(conn, "session", tenant_id, row["id"], self._access_token_s)
-        return [row["id"] for row in rows]
+            ended = [row["id"] for row in rows]
+            if ended:
+                await record_changes(conn, "session", tenant_id, ended, self._access_token_s)
+        return ended
 
     async def prune(self, now: datetime, tokens_before: datetime) -> None:
         """See `SessionStore`."""

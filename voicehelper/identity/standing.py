@@ -123,6 +123,7 @@ class Standings:
         self._feed = feed
         self._known: Lru[UUID, Standing] = Lru(_REMEMBERED)
         self._reads: dict[UUID, asyncio.Task[Standing | None]] = {}
+        self._writes: set[asyncio.Task[None]] = set()
 
     async def of(self, tenant_id: UUID, user_id: UUID) -> Standing | None:
         """The present standing of this tenant's user; None where there is no such user. Raises `Unavailable`."""
@@ -153,7 +154,9 @@ class Standings:
         metrics.STANDINGS.labels("database").inc()
         if facts is None:
             return None
-        await self._cache.put(facts, seq)
+        task = asyncio.create_task(self._cache.put(facts, seq))  # nobody waits for it
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
         return self._remember(facts, seq)
 
     def _holds(self, facts: UserFacts, seq: int) -> bool:

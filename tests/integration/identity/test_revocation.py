@@ -383,6 +383,11 @@ async def test_standings_are_shared_in_redis_and_never_believed_against_the_feed
     await ours.stack.authenticator.authenticate(token)
     link = connect_redis(redis_url)
     key = tenant_key(user.tenant_id, "user_cache", user.id)
+
+    async def written() -> bool:
+        return bool(await link.client.exists(key))
+
+    await until(written)
     stored = await link.client.get(key)
     assert stored is not None
     assert 3500 < await link.client.ttl(key) <= 3600

@@ -205,6 +205,7 @@ async def test_a_late_writer_of_the_cache_is_not_believed(world: World) -> None:
         await process.feed.poll()
     world.principals.gate.set()
     await reading  # it was under way when the change came
+    await asyncio.sleep(0)
     assert world.cache.entries[USER.id] == (FACTS, 0)
     for process in (quick, slow):
         with pytest.raises(TokenRevoked):

@@ -1,6 +1,7 @@
 """The bus of one process: where it publishes, and where its consumer groups read."""
 
 from collections.abc import Collection
+from functools import partial
 
 from deployments.engines import database, wakeups
 from deployments.wiring import Nodes
@@ -8,7 +9,12 @@ from voicehelper.config import EventSettings
 from voicehelper.events.relay import OutboxRelay
 from voicehelper.events.retry import RetryPolicy
 from voicehelper.events.source import ChannelSource
+from voicehelper.gateway.dead_letters import DeadLetterDesk
+from voicehelper.identity import Accounts
+from voicehelper.identity.acts import Acts
+from voicehelper.ports.clock import SystemClock
 from voicehelper.ports.events import EventBus, EventSource, Handler
+from voicehelper.stores.postgres import guard
 from voicehelper.stores.postgres.dead_letters import PostgresDeadLetters
 from voicehelper.stores.postgres.outbox import PostgresOutbox
 from voicehelper.stores.redis_groups import RedisChannel
@@ -42,6 +48,12 @@ async def event_source(nodes: Nodes) -> EventSource:
 async def dead_letters(nodes: Nodes) -> PostgresDeadLetters:
     """What groups could not handle."""
     return PostgresDeadLetters(await database(nodes), await wakeups(nodes))
+
+
+async def dead_letter_desk(nodes: Nodes, accounts: Accounts) -> DeadLetterDesk:
+    """For people to look at them and have them replayed."""
+    unit = partial(guard.request_transaction, await database(nodes))
+    return DeadLetterDesk(await dead_letters(nodes), Acts(accounts.audit, unit, SystemClock()))
 
 
 async def relay(nodes: Nodes) -> OutboxRelay:

@@ -6,6 +6,7 @@ from deployments.answers import answer_service
 from deployments.authentication import authentication_stack
 from deployments.conversations import conversation_directory, feedback, privacy, review, run_summaries
 from deployments.engines import database, objects, ping
+from deployments.events import dead_letter_desk
 from deployments.limits import request_rates
 from deployments.nodes import CHAT, EMBEDDER, INDEXER, RETRIEVAL
 from deployments.wiring import Node, Nodes
@@ -56,6 +57,7 @@ async def gateway_services(nodes: Nodes) -> Services:
         review=await review(nodes),
         privacy=await privacy(nodes, accounts),
         retriever=await nodes.get(RETRIEVAL),
+        dead_letters=await dead_letter_desk(nodes, accounts),
         probes=await _probes(nodes, pool),
         rates=await request_rates(nodes),
         idempotency=_idempotency(nodes, pool),

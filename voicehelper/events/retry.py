@@ -5,7 +5,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from voicehelper.errors import Unavailable, VoiceHelperError
+from voicehelper.errors import RateLimited, Unavailable, VoiceHelperError
 from voicehelper.events.fact import UnreadableEvent
 from voicehelper.retrying import backoff
 
@@ -27,8 +27,8 @@ class RetryPolicy:
     Attributes:
         max_attempts: failures of the event itself before it is buried.
         backoff_s: wait after the first of them; doubles each time, up to a minute.
-        outage_s: how long an engine may be away before the event that needs it is buried. Such failures are not
-            counted: an outage is not the event's fault.
+        outage_s: how long an engine may be away or overloaded before the event that needs it is buried. Such failures
+            are not counted: an outage is not the event's fault.
         handler_s: time of one attempt.
     """
 
@@ -55,7 +55,7 @@ class Bury:
 
 def after_failure(failure: Exception, attempt: int, failing_s: float, policy: RetryPolicy) -> Again | Bury:
     """What to do after attempt `attempt` (from 1) failed, `failing_s` seconds after the first failure in a row."""
-    if isinstance(failure, (Unavailable, ConnectionError)):
+    if isinstance(failure, (Unavailable, RateLimited, ConnectionError)):
         if failing_s >= policy.outage_s:
             return Bury(describe(failure))
         return Again(backoff(int(failing_s)), counted=False)

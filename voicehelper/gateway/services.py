@@ -10,6 +10,7 @@ from voicehelper.conversations import AnswerService, ConversationDirectory, Know
 from voicehelper.conversations.feedback import FeedbackRepository
 from voicehelper.conversations.privacy import Privacy
 from voicehelper.conversations.review import ConversationReview
+from voicehelper.gateway.dead_letters import DeadLetterDesk
 from voicehelper.gateway.quotas import Rates
 from voicehelper.idempotency import IdempotencyStore
 from voicehelper.identity import Accounts, Authenticator, SigningKeys
@@ -90,6 +91,7 @@ class Services:
     review: ConversationReview
     privacy: Privacy
     retriever: Retriever
+    dead_letters: DeadLetterDesk
     probes: tuple[Probe, ...] = ()
     rates: Rates | None = None
     idempotency: IdempotencyStore | None = None

@@ -21,6 +21,7 @@ from voicehelper.conversations.privacy import Privacy
 from voicehelper.conversations.review import ConversationReview
 from voicehelper.errors import Unavailable
 from voicehelper.gateway import Probe, Services, create_app
+from voicehelper.gateway.dead_letters import DeadLetterDesk
 from voicehelper.identity import Passwords, TokenIssuer, User
 from voicehelper.identity.acts import Acts
 from voicehelper.identity.files import publish_once
@@ -37,6 +38,7 @@ from voicehelper.stores.authentication import AuthenticationStack, authenticatio
 from voicehelper.stores.postgres.accounts import postgres_accounts
 from voicehelper.stores.postgres.context import PostgresContext
 from voicehelper.stores.postgres.conversations import PostgresConversations
+from voicehelper.stores.postgres.dead_letters import PostgresDeadLetters
 from voicehelper.stores.postgres.feedback import PostgresFeedback
 from voicehelper.stores.postgres.guard import request_transaction
 from voicehelper.stores.postgres.idempotency import PURPOSE, PostgresIdempotency
@@ -271,6 +273,7 @@ async def harness(pool: Pool, tokens: AuthenticationStack) -> AsyncIterator[Harn
         review=ConversationReview(PostgresReview(pool), accounts.audit),
         privacy=Privacy(PostgresPrivacy(pool, 3600), directory, accounts.users, acts),
         retriever=retriever,
+        dead_letters=DeadLetterDesk(PostgresDeadLetters(pool), acts),
         probes=(probe("postgres", True), probe("chat", True), probe("redis", False)),
         idempotency=PostgresIdempotency(pool, SecretBox(b"m" * 32, PURPOSE)),
     )

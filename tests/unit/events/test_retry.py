@@ -1,6 +1,6 @@
 import pytest
 
-from voicehelper.errors import DeadlineExceeded, InvalidInput, ModelUnavailable
+from voicehelper.errors import DeadlineExceeded, InvalidInput, ModelUnavailable, Overloaded
 from voicehelper.events.fact import UnreadableEvent
 from voicehelper.events.retry import Again, Bury, RetryPolicy, after_failure, describe
 
@@ -26,6 +26,7 @@ def test_waits_double_up_to_a_minute() -> None:
         (ModelUnavailable(), 500, 99.0, Again),
         (ModelUnavailable(), 1, 100.0, Bury),
         (ConnectionError(), 9, 1.0, Again),
+        (Overloaded(), 9, 1.0, Again),
         (UnreadableEvent(), 1, 0.0, Bury),
     ],
 )

@@ -7,6 +7,7 @@ from voicehelper.gateway.routes import (
     audit,
     auth,
     conversations,
+    events,
     feedback,
     knowledge,
     messages,
@@ -36,6 +37,7 @@ for _module in (
     feedback,
     review,
     privacy,
+    events,
     platform_keys,
 ):
     API.include_router(_module.router)

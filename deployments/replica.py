@@ -1,5 +1,6 @@
 """The other side of `deployments.remote`: a Serve replica that holds one node."""
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
@@ -54,7 +55,8 @@ class NodeReplica:
 def open_nodes(name: str, args: dict[str, Any], handles: dict[str, Handle]) -> Nodes:
     """Settings, logs and traces of a replica that is `name`, and the nodes it can reach."""
     settings = Settings(**args)
-    configure_logging(settings.telemetry.log_level)
+    # Serve puts a logger of its own before `sys.stderr`, whose level would swallow our lines.
+    configure_logging(settings.telemetry.log_level, sys.__stderr__)
     configure_tracing(f"voicehelper-{name}", settings.telemetry.otlp_endpoint)
     return Nodes(settings, handles)
 

@@ -39,6 +39,7 @@ SECTIONS = (
     Section("gateway-stages", "What the gateway adds to a request", "benchmarks.gateway_stages"),
     Section("scopes", "What the second wall between tenants costs", "benchmarks.bench_scopes"),
     Section("api", "Answers through the API against the bare engine", "benchmarks.bench_api", (), 480),
+    Section("conversations", "Conversations against bare FastAPI and psycopg", "benchmarks.conversations", (), 300),
     Section("indexing", "Indexing against the bare embedder", "benchmarks.bench_indexing", (), 480),
     Section("up", "`voicehelper up` on a warm machine", "benchmarks.bench_up", (), 420),
     Section("chat", "The chat actor", "benchmarks.bench_chat", (), 600, asked_for=True),

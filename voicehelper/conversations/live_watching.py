@@ -1,7 +1,8 @@
 """Watches a conversation: the events of all its answers as they come, for any number of devices."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -50,13 +51,14 @@ class Watcher:
         self._runs = runs
         self._log = log
 
+    @asynccontextmanager
     async def watch(
         self, owner: Owner, conversation_id: UUID, message_id: UUID | None = None, seen: Mark = START
-    ) -> AsyncGenerator[LiveEvent, None]:
-        """Events, each once and each answer's in order, without end.
+    ) -> AsyncIterator[AsyncGenerator[LiveEvent, None]]:
+        """Within the block: events, each once and each answer's in order, without end.
 
-        Begins after event `seen` of the answer `message_id`; without one, with the answer being written, if there is
-        one.
+        Begins after event `seen` of the answer `message_id`; without one, with the answer being written as the block is
+        entered, or the next.
 
         Raises:
             NotFound: no such conversation or answer, from the start or since it was deleted.
@@ -65,14 +67,20 @@ class Watcher:
         place = _Seen()
         async with self._log.watch(Thread(owner.tenant_id, conversation_id)) as watch:
             await self._begin(owner, conversation_id, place, message_id, seen)
-            while True:
-                for event in await self._missing(owner, conversation_id, place):
-                    place.note(event)
-                    yield event
-                async for event in self._coming(watch, place):
-                    place.note(event)
-                    yield event
-                # Something is missing, or nothing came for long: the rows know.
+            async with aclosing(self._events(watch, owner, conversation_id, place)) as events:
+                yield events
+
+    async def _events(
+        self, watch: Watch, owner: Owner, conversation_id: UUID, place: _Seen
+    ) -> AsyncGenerator[LiveEvent, None]:
+        while True:
+            for event in await self._missing(owner, conversation_id, place):
+                place.note(event)
+                yield event
+            async for event in self._coming(watch, place):
+                place.note(event)
+                yield event
+            # Something is missing, or nothing came for long: the rows know.
 
     async def _begin(
         self, owner: Owner, conversation_id: UUID, place: _Seen, message_id: UUID | None, seen: Mark

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -142,7 +143,7 @@ class AnswerService:
 
     def watch(
         self, owner: Owner, conversation_id: UUID, message_id: UUID | None = None, seen: Mark = START
-    ) -> AsyncGenerator[LiveEvent, None]:
+    ) -> AbstractAsyncContextManager[AsyncGenerator[LiveEvent, None]]:
         """Events of a conversation as they come; see `Watcher.watch`."""
         return self._watcher.watch(owner, conversation_id, message_id, seen)
 

@@ -38,8 +38,8 @@ async def follow_conversation(
         if not principal.may(_PERMISSION):
             raise Forbidden(details={"permission": _PERMISSION})
 
-    events = services.answers.watch(asker, conversation_id, message_id, seen)
-    await ConversationSocket(socket, events, check).run()
+    async with services.answers.watch(asker, conversation_id, message_id, seen) as events:
+        await ConversationSocket(socket, events, check).run()
 
 
 def _place(after: str | None) -> tuple[UUID | None, Mark]:

@@ -1,6 +1,7 @@
 """One account's session with one server: logs in by itself, remembers its token, turns errors into words."""
 
 import json
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -58,6 +59,9 @@ class Session:
         self._credentials = credentials
         self._token_file = token_file
         self._token = ""
+        self._refresh_token = ""
+        self._refused: ApiError | None = None
+        self._renewing = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -93,20 +97,21 @@ class Session:
         login: bool = True,
         timeout: httpx.Timeout = _TIMEOUT,
     ) -> httpx.Response:
-        def send() -> httpx.Response:
-            headers = self._authorization() if login else {}
+        def send(token: str) -> httpx.Response:
+            headers = _bearer(token) if login else {}
             return self._send(
                 self._http.build_request(
                     method, path, json=body, files=files, params=query, headers=headers, timeout=timeout
                 )
             )
 
-        response = send()
+        token = self._current_token() if login else ""
+        response = send(token)
         if login and response.status_code == 401:  # the token expired during a long run
-            self._token = self._login()
+            token = self._renew(token)
             for _, file, _ in (files or {}).values():
                 file.seek(0)
-            response = send()
+            response = send(token)
         if response.is_error:
             raise api_error(response)
         return response
@@ -120,20 +125,55 @@ class Session:
             raise ClientError(f"The connection failed: {error or type(error).__name__}") from error
 
     def _authorization(self) -> dict[str, str]:
-        if not self._token:
-            self._token = self._cached_token() or self._login()
-        return {"Authorization": f"Bearer {self._token}"}
+        return _bearer(self._current_token())
+
+    def _current_token(self) -> str:
+        with self._renewing:
+            if not self._token:
+                self._token = self._cached_token() or self._login()
+            return self._token
+
+    def _renew(self, stale: str) -> str:
+        """A token instead of `stale`, which the server refuses; of several threads one fetches it."""
+        with self._renewing:
+            if self._token == stale:
+                self._token = self._refreshed() or self._login()
+            return self._token
+
+    def _refreshed(self) -> str:
+        """A token for the refresh token of this session; empty where there is none, or the session has ended."""
+        if not self._refresh_token:
+            return ""
+        body = {"refresh_token": self._refresh_token}
+        try:
+            return self._keep(self._call(TokenView, "POST", "/api/v1/auth/refresh", body, login=False))
+        except ApiError as error:
+            if error.status != 401:
+                raise
+            return ""
 
     def _login(self) -> str:
         if self._credentials is None:
             raise ClientError("No account: run `voicehelper up`, or give --email and --password")
+        if self._refused is not None:
+            raise self._refused
+        self._refresh_token = ""
         body = {"email": self._credentials.email, "password": self._credentials.password}
-        token = self._call(TokenView, "POST", "/api/v1/auth/login", body, login=False).access_token
-        if self._token_file is not None:
-            content = json.dumps({"url": str(self._http.base_url), "email": self._credentials.email, "token": token})
+        try:
+            return self._keep(self._call(TokenView, "POST", "/api/v1/auth/login", body, login=False))
+        except ApiError as error:
+            if error.status == 401:
+                self._refused = error  # other threads must not try as well: five failures lock the account
+            raise
+
+    def _keep(self, pair: TokenView) -> str:
+        """Remember `pair`; the refresh token, which is good for one use, in this process alone."""
+        self._refresh_token = pair.refresh_token
+        if self._token_file is not None and self._credentials is not None:
+            known = {"url": str(self._http.base_url), "email": self._credentials.email, "token": pair.access_token}
             with suppress(OSError):  # a cache only
-                replace_secret(self._token_file, content.encode())
-        return token
+                replace_secret(self._token_file, json.dumps(known).encode())
+        return pair.access_token
 
     def _cached_token(self) -> str:
         """The token of the last login to this server with this account, if the server still takes it."""
@@ -145,8 +185,12 @@ class Session:
             token = str(known["token"])
         except (OSError, ValueError, KeyError, TypeError):
             return ""
-        headers = {"Authorization": f"Bearer {token}"}
-        return token if self._send(self._http.build_request("GET", "/api/v1/me", headers=headers)).is_success else ""
+        request = self._http.build_request("GET", "/api/v1/me", headers=_bearer(token))
+        return token if self._send(request).is_success else ""
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
 
 
 def parsed(kind: type[T], response: httpx.Response) -> T:

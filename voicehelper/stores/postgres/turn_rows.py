@@ -40,8 +40,8 @@ SELECT {", ".join(f"m.{name}" for name in MESSAGE.split(", "))}, m.attempt, m.tr
 FROM messages m JOIN conversations c ON c.id = m.conversation_id AND c.tenant_id = m.tenant_id
 WHERE m.conversation_id = $1 AND m.tenant_id = $2 AND c.user_id = $3"""  # noqa: S608
 STORED = f"""{_STORED} AND m.seq IN (
-    (SELECT seq FROM messages WHERE id = $4 AND tenant_id = $2 AND role = 'assistant'),
-    (SELECT seq - 1 FROM messages WHERE id = $4 AND tenant_id = $2 AND role = 'assistant'))
+    (SELECT seq FROM messages WHERE id = $4 AND conversation_id = $1 AND tenant_id = $2 AND role = 'assistant'),
+    (SELECT seq - 1 FROM messages WHERE id = $4 AND conversation_id = $1 AND tenant_id = $2 AND role = 'assistant'))
 ORDER BY m.seq"""  # noqa: S608
 STORED_FROM = _STORED + " AND m.seq >= $4 - 1 ORDER BY m.seq LIMIT $5"
 STORED_LAST = _STORED + " ORDER BY m.seq DESC LIMIT 2"

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from voicehelper.gateway.deprecations import DEPRECATIONS
 from voicehelper.gateway.middleware.authentication import OPEN
+from voicehelper.gateway.middleware.idempotency import takes_key
 from voicehelper.gateway.params import permission_of
 from voicehelper.wire.common import ErrorBody
 from voicehelper.wire.conversations import EVENTS
@@ -29,6 +30,16 @@ EVENTS_RESPONSE: dict[str, Any] = {
 _ERROR = {
     "description": "An error; `code` is the HTTP status x 100 + n",
     "content": {"application/json": {"schema": {"$ref": _SCHEMAS + "ErrorBody"}}},
+}
+
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes the write happen once, however often it is sent in 24 hours: a repetition is answered with the"
+    " first response and `Idempotent-Replayed: true`. Another request under the same key is refused (42202), a"
+    " repetition while the first one is running too (40904).",
+    "schema": {"type": "string", "pattern": "^[!-~]([ -~]*[!-~])?$", "maxLength": 255},
 }
 
 
@@ -60,6 +71,8 @@ def _correct(document: dict[str, Any], permissions: dict[tuple[str, str], str]) 
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _correct_operation(operation, None if path in OPEN else permissions.get((path, method), ""))
+            if takes_key(method.upper(), path):
+                operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
     for old in DEPRECATIONS:
         document["paths"][old.path][old.method.lower()]["deprecated"] = True
     for unused in ("HTTPValidationError", "ValidationError"):

@@ -46,7 +46,7 @@ class Idempotency:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        key = parse_key(Headers(scope=scope).getlist("idempotency-key")) if is_write(scope) else None
+        key = _key(scope)
         principal = scope.get("state", {}).get("principal")
         if key is None or not isinstance(principal, Principal):
             await self._app(scope, receive, send)
@@ -122,15 +122,9 @@ class Idempotency:
             raise DeadlineExceeded from error
 
 
-def is_write(scope: Scope) -> bool:
-    """Whether an `Idempotency-Key` means anything to this request."""
-    path: str = scope.get("path", "")
-    return (
-        scope["type"] == "http"
-        and scope["method"] in _WRITES
-        and path.startswith(_API)
-        and not path.startswith(_EXEMPT)
-    )
+def takes_key(method: str, path: str) -> bool:
+    """Whether an `Idempotency-Key` means anything to such a request."""
+    return method in _WRITES and path.startswith(_API) and not path.startswith(_EXEMPT)
 
 
 def write_key(scope: Scope, principal: Principal, key: str, body: bytes) -> WriteKey:
@@ -138,6 +132,12 @@ def write_key(scope: Scope, principal: Principal, key: str, body: bytes) -> Writ
     actor: UUID = principal.key_id or principal.user_id
     print_ = fingerprint(scope["method"], scope["path"], scope.get("query_string", b""), body)
     return WriteKey.of(principal.tenant_id, actor, key, print_)
+
+
+def _key(scope: Scope) -> str | None:
+    if scope["type"] != "http" or not takes_key(scope["method"], scope["path"]):
+        return None
+    return parse_key(Headers(scope=scope).getlist("idempotency-key"))
 
 
 class _RolledBack(Exception):

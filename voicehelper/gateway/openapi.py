@@ -36,7 +36,7 @@ _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "Makes the write happen once, however often it is sent in 24 hours: a repetition is answered with the"
+    "description": "Makes the write happen once, however often it is sent in a day: a repetition is answered with the"
     " first response and `Idempotent-Replayed: true`. Another request under the same key is refused (42202), a"
     " repetition while the first one is running too (40904).",
     "schema": {"type": "string", "pattern": "^[!-~]([ -~]*[!-~])?$", "maxLength": 255},

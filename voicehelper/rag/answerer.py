@@ -146,7 +146,7 @@ class Answerer:
         while not self._warm.is_set():
             waited_from = time.monotonic()
             with suppress(TimeoutError):
-                await _in_time(asyncio.wait_for(self._warm.wait(), _SIGN_OF_LIFE_S))
+                await asyncio.wait_for(_in_time(self._warm.wait()), _SIGN_OF_LIFE_S)
             if self._read_at > waited_from:
                 yield AnswerAlive()
 

@@ -30,7 +30,7 @@ def configure_logging(level: str = "INFO", stream: TextIO | None = None) -> None
     structlog.configure(
         processors=[*shared, _to_json],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(file=out),
+        logger_factory=structlog.WriteLoggerFactory(file=out),  # Serve replaces `print` by one that garbles
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(out)

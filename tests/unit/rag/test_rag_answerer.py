@@ -227,6 +227,19 @@ async def test_a_question_waits_for_the_prefix_that_is_being_read() -> None:
     assert text == "银行卡需要1至5个工作日。"
 
 
+async def test_waiting_for_the_prefix_outlasts_its_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voicehelper.rag.answerer._SIGN_OF_LIFE_S", 0.01)
+    chat = GatedChatModel(reply="银行卡需要1至5个工作日。")
+    answerer = Answerer(FakeRetriever([REFUND]), chat)
+    warming = asyncio.create_task(answerer.warm_up())
+    asking = asyncio.create_task(run(answerer, question("银行卡退款多久到账？")))
+    await asyncio.sleep(0.05)
+    assert not asking.done()
+    chat.gate.set()
+    assert (await asking)[0] == "银行卡需要1至5个工作日。"
+    await warming
+
+
 async def test_a_model_at_work_that_says_nothing_yet_is_alive() -> None:
     answerer = Answerer(FakeRetriever([REFUND]), SlowReader(reply="银行卡需要1至5个工作日。"))
     events = [event async for event in answerer.answer(question("银行卡退款多久到账？"))]

@@ -1,5 +1,6 @@
 """The numbered events of an answer, and the log in which other replicas find them while it is written."""
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from typing import Literal, Protocol, Self
 from uuid import UUID
 
 from voicehelper.errors import InvalidInput
+
+_MARK = re.compile(r"(?:([0-9]{1,9})\.)?([0-9]{1,9})")
 
 ENDS = frozenset({"message.completed", "message.stopped", "error"})
 """Names of the events that end an answer."""
@@ -25,12 +28,10 @@ class Mark:
     @classmethod
     def parse(cls, text: str) -> Self:
         """The mark behind an event's id. Raises `InvalidInput` when it is not one of ours."""
-        attempt, _, number = text.rpartition(".")
-        if not (number.isascii() and number.isdigit() and len(text) < 20):
+        found = _MARK.fullmatch(text)
+        if found is None:
             raise InvalidInput("Not an event id of ours")
-        if attempt and not (attempt.isascii() and attempt.isdigit()):
-            raise InvalidInput("Not an event id of ours")
-        return cls(int(attempt or 1), int(number))
+        return cls(int(found[1] or 1), int(found[2]))
 
 
 START = Mark(0, 0)

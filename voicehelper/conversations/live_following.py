@@ -9,7 +9,7 @@ from voicehelper.conversations.live import BEAT_S, START, LiveEvent, LiveLog, Ma
 from voicehelper.conversations.live_views import replay
 from voicehelper.conversations.model import Owner
 from voicehelper.conversations.runs import AnswerRun
-from voicehelper.conversations.turns import StoredTurn, TurnRepository
+from voicehelper.conversations.turns import StoredTurn, Turn, TurnRepository
 from voicehelper.errors import Unavailable
 from voicehelper.ids import new_id
 from voicehelper.telemetry import get_logger
@@ -75,7 +75,11 @@ class Follower:
                 stored = await self._stored(*place, patient=not first)
                 if retake is not None and stored.retakable and await retake(stored):
                     continue
-                source = self._rest(stored, seen) if stored.ended else self._there(stored, seen, first and not retake)
+                if stored.ended:
+                    for event in rest_of(stored, seen):
+                        yield event
+                    return
+                source = self._there(stored, seen, first and not retake)
             async with aclosing(source) as events:
                 async for event in events:
                     first = False
@@ -88,10 +92,6 @@ class Follower:
         with run.read():
             async for event in run.after(seen):
                 yield event
-
-    async def _rest(self, stored: StoredTurn, seen: Mark) -> AsyncGenerator[LiveEvent, None]:
-        for event in rest_of(stored, seen):
-            yield event
 
     async def _stored(self, owner: Owner, conversation_id: UUID, message_id: UUID, patient: bool) -> StoredTurn:
         deadline = asyncio.get_running_loop().time() + _PATIENCE_S
@@ -113,23 +113,37 @@ class Follower:
                     if event.follows(seen):
                         yield event
                         seen = event.mark
-                async for event in self._watched(watch, turn.owner.tenant_id, turn.answer.id, seen):
+                async for event in self._watched(watch, turn, seen):
                     yield event
         except Unavailable:
             if strict:
                 raise
             await asyncio.sleep(BEAT_S / 2)
 
-    async def _watched(self, watch: Watch, tenant_id: UUID, message_id: UUID, seen: Mark) -> AsyncIterator[LiveEvent]:
-        while (event := await watch.next(BEAT_S)) is not None:
-            if event.message_id != message_id or event.mark <= seen:
+    async def _watched(self, watch: Watch, turn: Turn, seen: Mark) -> AsyncIterator[LiveEvent]:
+        """Events as they come; ends when the row has to say what comes next, or some are missing."""
+        while True:
+            event = await watch.next(BEAT_S)
+            if event is None:
+                if await self._settled(turn):
+                    return
                 continue
-            if not event.follows(seen):  # the log lost what came before
-                self._log.tell(Signal("resend", tenant_id, message_id))
+            if event.message_id != turn.answer.id or event.mark <= seen:
+                continue
+            if not event.follows(seen):
+                self._log.tell(Signal("resend", turn.owner.tenant_id, turn.answer.id))
                 await asyncio.sleep(BEAT_S / 4)
                 return
             yield event
             seen = event.mark
+
+    async def _settled(self, turn: Turn) -> bool:
+        """Whether a silent answer has ended, or lost its writer, or got another one."""
+        try:
+            stored = await self._turns.stored(turn.owner, turn.answer.conversation_id, turn.answer.id)
+        except Unavailable:
+            return False
+        return stored.ended or stored.lapsed or stored.turn.attempt != turn.attempt
 
     @asynccontextmanager
     async def _counted(self, tenant_id: UUID, message_id: UUID) -> AsyncIterator[None]:

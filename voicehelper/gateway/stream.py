@@ -33,7 +33,7 @@ class EventStream(Response):
 
     def __init__(
         self,
-        first: LiveEvent | None,
+        first: LiveEvent,
         events: AsyncGenerator[LiveEvent, None],
         headers: dict[str, str] | None = None,
     ) -> None:
@@ -53,8 +53,7 @@ class EventStream(Response):
     async def _write(self, send: Send) -> None:
         alive = asyncio.create_task(self._keep_alive(send))
         try:
-            if self._first is not None:
-                await self._send(send, encode(self._first))
+            await self._send(send, encode(self._first))
             try:
                 async for event in self._events:
                     await self._send(send, encode(event))

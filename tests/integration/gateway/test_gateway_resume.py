@@ -90,6 +90,12 @@ async def test_a_stream_cut_at_random_bytes_and_resumed_200_times(harness: Any, 
         whole = get(harness, gateway, conversation, answer)
         await whole.task
         assert blocks(whole.body) == got
+        assert (
+            await gateway.http.get(
+                f"/api/v1/conversations/{conversation}/messages/{answer}/events",
+                headers={"last-event-id": str(len(got))},
+            )
+        ).status_code == 204
         middle = get(harness, gateway, conversation, answer, "100")
         await middle.task
         assert blocks(middle.body) == got[100:]

@@ -92,7 +92,7 @@ async def stop(conversation_id: UUID, message_id: UUID, asker: Asker, services: 
     "/{conversation_id}/messages/{message_id}/events",
     summary="Events of an answer, from the beginning or where a connection broke",
     response_class=Response,
-    responses={200: EVENTS_RESPONSE},
+    responses={200: EVENTS_RESPONSE, 204: {"description": "The last event was received"}},
     dependencies=_READ,
 )
 async def events(
@@ -105,8 +105,8 @@ async def events(
     last_event_id: Annotated[str | None, Header(max_length=40, description="`id` of the last event received")] = None,
 ) -> Response:
     """Each event after `Last-Event-ID` once, with the same ids and bytes as in the first stream, on any replica: of a
-    running answer as they come, of a finished one at once. Whoever reads here keeps a running answer going. 503 for a
-    moment when the answer is written elsewhere and the replicas cannot reach each other."""
+    running answer as they come, of a finished one at once; 204 when there is none left. Whoever reads here keeps a
+    running answer going. 503 for a moment when it is written elsewhere and the replicas cannot reach each other."""
     seen = Mark.parse(last_event_id) if last_event_id else START
     source = services.answers.follow(asker, conversation_id, message_id, seen)
     return await _stream(request, source, {})
@@ -128,7 +128,7 @@ async def _stream(request: Request, source: AsyncGenerator[LiveEvent, None], hea
     except BaseException:  # also when this request is cancelled: nobody will read on
         await source.aclose()
         raise
-    return EventStream(first, source, headers)
+    return Response(status_code=204) if first is None else EventStream(first, source, headers)
 
 
 async def _whole(asked: Asked) -> bytes:

@@ -111,6 +111,12 @@ class UserChange:
     name: str | None = None
     role: str | None = None
     disabled: bool | None = None
+    platform: bool | None = None
+
+    @property
+    def weakens(self) -> bool:
+        """Whether it may take an owner from the tenant, or an administrator from the platform."""
+        return bool(self.disabled) or self.role not in {None, "owner"} or self.platform is False
 
 
 class UserRepository(Protocol):
@@ -137,7 +143,7 @@ class UserRepository(Protocol):
 
         Raises:
             NotFound, VersionConflict: no such user, or changed meanwhile.
-            Conflict: the tenant would be left without an active owner.
+            Conflict: the tenant would be left without an active owner, or the platform without an administrator.
             InvalidInput: there is no such role.
         """
         ...

@@ -67,16 +67,19 @@ class UserDirectory:
         return user, generated
 
     async def change(self, by: Principal, user_id: UUID, version: int, change: UserChange) -> User:
-        """Name, role, whether disabled; who is disabled is logged out everywhere.
+        """Name, role, whether disabled, whether administrator of the platform; who is disabled is logged out
+        everywhere.
 
         Raises:
             NotFound, VersionConflict: no such user, or changed meanwhile.
             InvalidInput: there is no such role.
-            Conflict: it would take the tenant its last active owner.
+            Conflict: it would take the tenant its last active owner, or the platform its last administrator.
         """
         await self._require_over(by, await self.get(by, user_id), _verb(change))
         if change.role is not None:
             await self._acts.require(by, await self._granted(by, change.role), _verb(change), "user", user_id)
+        if change.platform is not None:
+            await self._acts.require(by, frozenset({"platform:write"}), _verb(change), "user", user_id)
         async with self._acts.unit(by.tenant_id):
             user = await self._users.change(by.tenant_id, user_id, version, change)
             await self._acts.audit.record(act_of(by, _verb(change), "user", user_id, **_facts(change)))
@@ -134,6 +137,8 @@ async def new_password(passwords: Passwords, wanted: str | None, email: str) -> 
 def _verb(change: UserChange) -> str:
     if change.disabled is not None:
         return "user.disabled" if change.disabled else "user.enabled"
+    if change.platform is not None:
+        return "user.platform_granted" if change.platform else "user.platform_withdrawn"
     return "user.role_changed" if change.role is not None else "user.changed"
 
 

@@ -28,6 +28,7 @@ class UserUpdate(Body):
     name: Name | None = None
     role: RoleName | None = None
     disabled: bool | None = None
+    platform: bool | None = Field(None, description="Administers the platform: only such a caller can change it")
 
 
 class PasswordReset(Body):
@@ -44,6 +45,7 @@ class UserView(View):
     name: str
     role: str
     disabled: bool
+    platform: bool = Field(description="May administer tenants and signing keys")
     version: int
     created_at: datetime
     last_login_at: datetime | None = None

@@ -217,3 +217,22 @@ async def test_what_is_refused_leaves_no_trace_but_the_refusal(house: Any) -> No
     with pytest.raises(Conflict):
         await house.person("a@example.com")
     assert (await house.actions(owner.tenant_id)).count("user.created") == 1
+
+
+async def test_administrators_of_the_platform_make_each_other_and_the_last_one_stays(house: Any) -> None:
+    users, owner = house.accounts.users, house.principal(house.owner)
+    second = await house.person("second@example.com", "owner")
+    with pytest.raises(Forbidden):
+        await users.change(house.principal(second), second.id, 1, UserChange(platform=True))
+    for change in (UserChange(disabled=True), UserChange(platform=False)):
+        with pytest.raises(Conflict):
+            await users.change(owner, house.owner.id, 1, change)
+    second = await users.change(owner, second.id, 1, UserChange(platform=True))
+    assert second.platform
+    first = await users.change(house.principal(second), house.owner.id, 1, UserChange(platform=False))
+    assert not first.platform
+    with pytest.raises(Conflict):
+        await users.change(house.principal(second), second.id, 2, UserChange(disabled=True))
+    actions = await house.actions()
+    assert actions.count("user.platform_granted") == 2  # one of them denied
+    assert actions[-1] == "user.platform_withdrawn"

@@ -60,8 +60,9 @@ async def get_user(user_id: UUID, caller: Caller, services: Wired) -> UserView:
 @router.patch("/{user_id}", summary="Change, disable or enable a user", dependencies=_WRITE)
 async def change_user(user_id: UUID, body: UserUpdate, caller: Caller, services: Wired) -> UserView:
     """A new role holds within a second. 409 (40903) when the user was changed meanwhile, 409 (40901) for the tenant's
-    last active owner; 403 where the user, or the new role, may do more than the caller."""
-    change = UserChange(body.name, body.role, body.disabled)
+    last active owner and the last administrator of the platform; 403 where the user, or the new role, may do more than
+    the caller."""
+    change = UserChange(body.name, body.role, body.disabled, body.platform)
     return _view(await services.accounts.users.change(caller, user_id, body.version, change))
 
 

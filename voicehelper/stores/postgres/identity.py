@@ -35,15 +35,16 @@ ORDER BY u.id DESC LIMIT $6"""
 _CREATE = """
 INSERT INTO users (id, tenant_id, email, password_hash, role, name, kind, platform)
 VALUES ($1, $2, nullif($3, ''), nullif($4, ''), $5, $6, $7, $8)"""
-_OWNERS = """
-SELECT id FROM users WHERE tenant_id = $1 AND role = 'owner' AND NOT disabled AND erased_at IS NULL
+_POWERFUL = """
+SELECT id, role = 'owner' AS owner, platform FROM users
+WHERE tenant_id = $1 AND (role = 'owner' OR platform) AND NOT disabled AND erased_at IS NULL
 ORDER BY id FOR UPDATE"""
 _LOCK = """
 SELECT version FROM users
 WHERE tenant_id = $1 AND id = $2 AND kind = 'person' AND erased_at IS NULL FOR UPDATE"""
 _CHANGE = """
 UPDATE users SET name = coalesce($3, name), role = coalesce($4, role), disabled = coalesce($5, disabled),
-                 version = version + 1, updated_at = now()
+                 platform = coalesce($6, platform), version = version + 1, updated_at = now()
 WHERE tenant_id = $1 AND id = $2"""
 _RENEW = """
 UPDATE users SET password_hash = $3, password_changed_at = $4, version = version + 1, updated_at = now()
@@ -86,10 +87,8 @@ class PostgresUsers:
     async def change(self, tenant_id: UUID, user_id: UUID, version: int, change: UserChange) -> User:
         """See `UserRepository`."""
         async with transaction(self._pool, tenant_id) as connection:
-            if change.disabled or change.role not in {None, OWNER}:
-                await keep_an_owner(
-                    connection, tenant_id, user_id
-                )  # before the user's row, so that locks have an order
+            if change.weakens:  # before the user's row, so that locks have an order
+                await keep_the_last(connection, tenant_id, user_id, change)
             present = await connection.fetchval(_LOCK, tenant_id, user_id)
             if present is None:
                 raise NotFound
@@ -97,7 +96,8 @@ class PostgresUsers:
                 raise VersionConflict(details={"version": present})
             if change.role is not None:
                 await hold_role(connection, tenant_id, change.role)
-            await connection.execute(_CHANGE, tenant_id, user_id, change.name, change.role, change.disabled)
+            values = (change.name, change.role, change.disabled, change.platform)
+            await connection.execute(_CHANGE, tenant_id, user_id, *values)
             await record_change(connection, "user", tenant_id, user_id, self._access_token_s)
             return await _fetch(connection, tenant_id, user_id)
 
@@ -163,12 +163,16 @@ async def hold_role(connection: Connection, tenant_id: UUID, role: str) -> None:
         raise InvalidInput("No such role", {"role": role})
 
 
-async def keep_an_owner(connection: Connection, tenant_id: UUID, leaving: UUID) -> None:
-    """Make sure that a tenant has an active owner besides `leaving`, if that one is one, and keeps him until the
-    caller's transaction ends. Raises `Conflict`."""
-    owners = {row["id"] for row in await connection.fetch(_OWNERS, tenant_id)}
-    if owners == {leaving}:
+async def keep_the_last(connection: Connection, tenant_id: UUID, user_id: UUID, change: UserChange) -> None:
+    """Make sure that `change` takes a tenant neither its last active owner nor its last administrator of the platform,
+    and that the others stay until the caller's transaction ends. Raises `Conflict`."""
+    rows = await connection.fetch(_POWERFUL, tenant_id)
+    demoted = change.disabled or change.role not in {None, OWNER}
+    if demoted and {row["id"] for row in rows if row["owner"]} == {user_id}:
         raise Conflict("The tenant's last owner must stay")
+    dismissed = change.disabled or change.platform is False
+    if dismissed and {row["id"] for row in rows if row["platform"]} == {user_id}:
+        raise Conflict("The last administrator of the platform must stay")
 
 
 async def _fetch(connection: Connection, tenant_id: UUID, user_id: UUID) -> User:

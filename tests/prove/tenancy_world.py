@@ -179,8 +179,8 @@ class World:
     async def _letter(self, tenant: Tenant) -> None:
         await self.rows.pool.execute(
             "INSERT INTO dead_letters (id, tenant_id, consumer, event_id, type, version, key, payload, occurred_at,"
-            " attempts, error) VALUES ($1, $2, 'prove', $3, 'conversation.message_sent', 1, $4, $5::text::jsonb, now(), 5,"
-            " $6)",
+            " attempts, error) VALUES ($1, $2, 'prove', $3, 'conversation.message_sent', 1, $4,"
+            " $5::text::jsonb, now(), 5, $6)",
             new_id(),
             tenant.id,
             new_id(),

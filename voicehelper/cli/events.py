@@ -32,9 +32,7 @@ def _group() -> None:
 
 
 def republish(
-    since: str = typer.Option(
-        ..., help="A time (2026-11-22T08:00:00Z; UTC if no zone is named) or a span: 90m, 2d"
-    ),
+    since: str = typer.Option(..., help="A time (2026-11-22T08:00:00Z; UTC if no zone is named) or a span: 90m, 2d"),
 ) -> None:
     """Publish everything that happened since then once more, in order. Consumers see most of it again."""
     settings = Settings()

@@ -15,7 +15,7 @@ from voicehelper.stores.redis import RedisLink, tenant_key
 from voicehelper.telemetry import metrics
 
 _LIFE_S = 3600
-_PATIENCE_S = 0.2  # the database answers faster than a Redis in trouble
+_PATIENCE_S = 0.5  # the database answers sooner than a Redis in trouble
 _MAC = 32
 
 

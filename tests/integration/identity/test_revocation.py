@@ -9,8 +9,10 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
 from voicehelper.config import Settings
+from voicehelper.embedded.ports import random_port
 from voicehelper.errors import TokenExpired, TokenRevoked, Unauthenticated, Unavailable, VoiceHelperError
 from voicehelper.identity import User
 from voicehelper.identity.api_key_format import make_api_key
@@ -421,3 +423,19 @@ async def test_who_can_write_to_redis_cannot_promote_himself(start: Start, user:
         newcomer = await start()
         assert (await newcomer.stack.authenticator.authenticate(token)).role == "member"
     await link.close()
+
+
+async def test_without_redis_the_database_is_asked(start: Start, user: User) -> None:
+    def fallbacks() -> float:
+        return REGISTRY.get_sample_value("voicehelper_fallbacks_total", {"what": "user_cache"}) or 0.0
+
+    before, link = fallbacks(), connect_redis(f"redis://127.0.0.1:{random_port()}")
+    cache = RedisStandingCache(link, b"key")
+    facts = UserFacts(user.tenant_id, user.id, "member", "person", True)
+    await cache.put(facts, 1)
+    assert await cache.get(user.tenant_id, user.id) is None
+    assert fallbacks() == before + 2
+    await link.close()
+    replica = await start(redis=False)
+    token = replica.stack.issuer.issue(user, new_id()).token
+    assert (await replica.stack.authenticator.authenticate(token)).role == "member"

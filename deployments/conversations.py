@@ -80,10 +80,11 @@ async def run_summaries(nodes: Nodes, answers: AnswerService) -> None:
         SystemClock(),
         busy=lambda: answers.writing > 0,
     )
-    await run_consumer(nodes, _GROUP, partial(_summarise, summaries), {ConversationAnswerCompleted.type})
+    await run_consumer(nodes, _GROUP, partial(summarise, summaries), {ConversationAnswerCompleted.type})
 
 
-async def _summarise(summaries: Summaries, event: Event) -> None:
+async def summarise(summaries: Summaries, event: Event) -> None:
+    """Handles an event of the group."""
     fact = fact_of(event)
     if isinstance(fact, ConversationAnswerCompleted):
         await summaries.update(event.tenant_id, fact.conversation_id, fact.seq)

@@ -58,6 +58,8 @@ class Message:
     Attributes:
         attachments: of a question.
         rating: how the owner judged the answer, where messages are listed; None elsewhere.
+        alternatives: what the answer said before it was written anew, oldest first, where messages are listed: JSON
+            with `content`, `status`, `citations`, `metadata`, `completed_at`, `rating`, `comment`.
     """
 
     id: UUID
@@ -72,6 +74,7 @@ class Message:
     completed_at: datetime | None = None
     attachments: tuple[Attachment, ...] = ()
     rating: Rating | None = None
+    alternatives: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,16 @@ class AttachmentView(View):
     url: str | None = None
 
 
+class AlternativeView(View):
+    """What an answer said before it was written anew, and how that was judged."""
+
+    content: str
+    status: Literal["completed", "failed", "stopped"]
+    completed_at: datetime | None = None
+    rating: Literal["up", "down"] | None = None
+    comment: str | None = None
+
+
 class MessageView(View):
     """A message. `metadata` of an answer: `outcome`, `model`, `usage`, `degraded`, `timings_ms`, or `error`."""
 
@@ -99,6 +109,9 @@ class MessageView(View):
     completed_at: datetime | None = None
     attachments: list[AttachmentView] = Field(default_factory=list, description="Of a question")
     rating: Literal["up", "down"] | None = Field(None, description="The owner's feedback, in lists of messages")
+    alternatives: list[AlternativeView] = Field(
+        default_factory=list, description="Earlier texts of an answer that was regenerated, in lists of messages"
+    )
 
 
 class ConversationExport(View):

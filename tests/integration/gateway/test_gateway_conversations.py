@@ -103,6 +103,19 @@ async def test_feedback_shows_with_the_answer(harness: Any) -> None:
         assert (await harness.http.delete(path)).status_code == 204
 
 
+async def test_feedback_stays_with_what_the_answer_said(harness: Any) -> None:
+    conversation = await harness.conversation()
+    answer = (await ask(harness, conversation))["answer"]
+    path = f"{PATH}/{conversation}/messages/{answer['id']}"
+    assert (await harness.http.put(f"{path}/feedback", json={"rating": "down", "comment": "旧的"})).status_code == 200
+    again = await harness.http.post(f"{path}/regenerate", json={})
+    assert again.status_code == 200, again.text
+    stored = (await harness.http.get(f"{PATH}/{conversation}/messages")).json()["items"][1]
+    assert (stored["id"], stored["rating"]) == (answer["id"], None)
+    [before] = stored["alternatives"]
+    assert (before["content"], before["rating"], before["comment"]) == (answer["content"], "down", "旧的")
+
+
 async def test_operators_review_and_are_written_down(harness: Any) -> None:
     member = await harness.user("default", "m@example.com", "member")
     theirs = harness.client(member)

@@ -38,7 +38,7 @@ UPDATE conversations SET version = version + 1, title = coalesce($5, title), arc
 WHERE {_MINE} AND version = $4 RETURNING {CONVERSATION}"""  # noqa: S608
 _DELETE = f"DELETE FROM conversations WHERE {_MINE} RETURNING id"  # noqa: S608
 _MESSAGES = f"""
-SELECT {MESSAGE}, (SELECT f.rating FROM feedback f
+SELECT {MESSAGE}, alternatives, (SELECT f.rating FROM feedback f
                    WHERE f.message_id = messages.id AND f.tenant_id = $2 AND f.user_id = $5) AS rating
 FROM messages WHERE conversation_id = $1 AND tenant_id = $2 AND seq > $3 ORDER BY seq LIMIT $4"""  # noqa: S608
 

@@ -15,8 +15,9 @@ _CITATIONS = TypeAdapter(tuple[Citation, ...])
 
 
 def message_of(row: asyncpg.Record | dict[str, Any]) -> Message:
-    """The message in a row of the columns `MESSAGE`, and `rating` where it is there."""
+    """The message in a row of the columns `MESSAGE`, and `rating` and `alternatives` where they are there."""
     values: dict[str, Any] = dict(row)
     values["citations"] = _CITATIONS.validate_python(values["citations"])
     values["attachments"] = tuple(Attachment(**attachment) for attachment in values["attachments"])
+    values["alternatives"] = tuple(values.get("alternatives", ()))
     return Message(**values)

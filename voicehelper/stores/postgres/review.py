@@ -15,7 +15,7 @@ SELECT {CONVERSATION} FROM conversations WHERE tenant_id = $1 AND $2::uuid IS NU
 _ONE_USERS = f"SELECT {CONVERSATION} FROM conversations WHERE tenant_id = $1 AND user_id = $2 AND {MATCHING}"  # noqa: S608
 _OWNER = "SELECT user_id FROM conversations WHERE id = $1 AND tenant_id = $2"
 _MESSAGES = f"""
-SELECT {MESSAGE}, (SELECT f.rating FROM feedback f
+SELECT {MESSAGE}, alternatives, (SELECT f.rating FROM feedback f
                    WHERE f.message_id = messages.id AND f.tenant_id = $2 AND f.user_id = $5) AS rating
 FROM messages WHERE conversation_id = $1 AND tenant_id = $2 AND seq > $3 ORDER BY seq LIMIT $4"""  # noqa: S608
 

@@ -27,12 +27,15 @@ VALUES ($1, $2, $3, $4, 'user', 'completed', $5, $6, now(), NULL, NULL, NULL),
        ($7, $2, $3, $4 + 1, 'assistant', 'streaming', '', '[]', NULL,
         $8, now() + make_interval(secs => $10), now() + make_interval(secs => $11))
 RETURNING {MESSAGE}"""  # noqa: S608
+# Feedback was on what the answer said: it goes where that goes.
 BEGIN_AGAIN = f"""
+WITH judged AS (DELETE FROM feedback WHERE message_id = $1 AND tenant_id = $2 AND $6 RETURNING rating, comment)
 UPDATE messages SET status = 'streaming', content = '', citations = '[]', metadata = '{{}}', completed_at = NULL,
     trail = NULL, stop_requested = false, attempt = attempt + 1, run_id = $3,
     deadline = now() + make_interval(secs => $4), progress_deadline = now() + make_interval(secs => $5),
     alternatives = CASE WHEN $6 THEN alternatives || jsonb_build_object('content', content, 'citations', citations,
-        'metadata', metadata, 'status', status, 'completed_at', completed_at) ELSE alternatives END
+        'metadata', metadata, 'status', status, 'completed_at', completed_at,
+        'rating', (SELECT rating FROM judged), 'comment', (SELECT comment FROM judged)) ELSE alternatives END
 WHERE id = $1 AND tenant_id = $2 RETURNING attempt, {MESSAGE}"""  # noqa: S608
 _STORED = f"""
 SELECT {", ".join(f"m.{name}" for name in MESSAGE.split(", "))}, m.attempt, m.trail, c.kb_ids,

@@ -38,7 +38,7 @@ class Wakeups:
         if self._listener is None or self._listener.done():
             # In a context of its own: it outlives the request that happened to come first.
             self._listener = asyncio.create_task(self._listen(), context=Context())
-        with suppress(TimeoutError):  # not `wait_for`: until Python 3.12 it loses a cancellation that comes with the event
+        with suppress(TimeoutError):  # not `wait_for`: before 3.12 it loses a cancellation that comes with the event
             async with asyncio.timeout(timeout):
                 await event.wait()
         event.clear()

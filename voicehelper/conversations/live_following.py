@@ -5,11 +5,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager
 from uuid import UUID
 
+import orjson
+
 from voicehelper.conversations.live import BEAT_S, START, LiveEvent, LiveLog, Mark, Signal, Thread, Watch
 from voicehelper.conversations.live_views import replay
 from voicehelper.conversations.model import Owner
 from voicehelper.conversations.runs import AnswerRun
-from voicehelper.conversations.turns import StoredTurn, Turn, TurnRepository
+from voicehelper.conversations.turns import LEFT, StoredTurn, Turn, TurnRepository
 from voicehelper.errors import Unavailable
 from voicehelper.ids import new_id
 from voicehelper.telemetry import get_logger
@@ -82,6 +84,8 @@ class Follower:
                 source = self._there(stored, seen, first and not retake)
             async with aclosing(source) as events:
                 async for event in events:
+                    if retake is not None and _was_left(event):
+                        break  # somebody is here after all
                     first = False
                     yield event
                     seen = event.mark
@@ -161,6 +165,14 @@ class Follower:
         finally:
             beating.cancel()
             self._log.tell(Signal("detach", tenant_id, message_id, reader))
+
+
+def _was_left(event: LiveEvent) -> bool:
+    """Whether it is the end of an answer that nobody read."""
+    if event.name != "message.stopped":
+        return False
+    message = orjson.loads(event.data)["message"]
+    return bool(message["metadata"].get("reason") == LEFT)
 
 
 def rest_of(stored: StoredTurn, seen: Mark) -> list[LiveEvent]:

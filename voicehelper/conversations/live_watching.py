@@ -74,9 +74,12 @@ class Watcher:
         self, watch: Watch, owner: Owner, conversation_id: UUID, place: _Seen
     ) -> AsyncGenerator[LiveEvent, None]:
         while True:
-            for event in await self._missing(owner, conversation_id, place):
-                place.note(event)
-                yield event
+            full = True
+            while full:
+                missing, full = await self._missing(owner, conversation_id, place)
+                for event in missing:
+                    place.note(event)
+                    yield event
             async for event in self._coming(watch, place):
                 place.note(event)
                 yield event
@@ -112,8 +115,8 @@ class Watcher:
                 return
             yield event
 
-    async def _missing(self, owner: Owner, conversation_id: UUID, place: _Seen) -> list[LiveEvent]:
-        """What the device has not got yet, as far as rows and log know it."""
+    async def _missing(self, owner: Owner, conversation_id: UUID, place: _Seen) -> tuple[list[LiveEvent], bool]:
+        """What the device has not got yet, as far as rows and log know it; and whether there may be more."""
         while True:
             try:
                 found = await self._turns.stored_from(owner, conversation_id, place.seq, _PAGE)
@@ -125,7 +128,7 @@ class Watcher:
         for stored in found:
             place.seq = stored.turn.answer.seq
             events += await self._of(stored, place.of(stored.turn.answer.id))
-        return events
+        return events, len(found) == _PAGE
 
     async def _of(self, stored: StoredTurn, seen: Mark) -> list[LiveEvent]:
         turn = stored.turn

@@ -30,6 +30,7 @@ _LONGEST = 5000  # entries of a conversation, about
 _PAGE = 500
 _POLL_MS = 50
 _RETRY_S = 0.5
+_LISTEN_S = 10.0
 _CHANNELS = tenant_key("*", "control")
 
 Outgoing = tuple[Thread, LiveEvent] | Signal
@@ -199,8 +200,10 @@ class RedisLiveLog:
             try:
                 async with self._link.client.pubsub(ignore_subscribe_messages=True) as channels:
                     await channels.psubscribe(_CHANNELS)
-                    async for message in channels.listen():
-                        self._take(message["data"])
+                    while True:
+                        message = await channels.get_message(timeout=_LISTEN_S)
+                        if message is not None:
+                            self._take(message["data"])
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("live_log.deaf", error=type(error).__name__)
             await asyncio.sleep(_RETRY_S)

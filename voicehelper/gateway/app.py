@@ -1,16 +1,16 @@
 """Puts the application together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
-from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from voicehelper import __version__
 from voicehelper.errors import VoiceHelperError
+from voicehelper.gateway.dispatch import FlatRoute, RouteIndex, flat_routes
 from voicehelper.gateway.docs import serve_docs
 from voicehelper.gateway.middleware import (
     AddressLimit,
@@ -26,7 +26,7 @@ from voicehelper.gateway.middleware import (
 )
 from voicehelper.gateway.openapi import document_api
 from voicehelper.gateway.problems import handle
-from voicehelper.gateway.routes import API, jwks, live, operations
+from voicehelper.gateway.routes import ROUTERS
 from voicehelper.gateway.services import Services
 
 
@@ -52,19 +52,17 @@ def create_app(services: Services) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.services = services
-    app.include_router(operations.router)
-    app.include_router(jwks.router)
-    app.include_router(API)
-    app.include_router(live.router)
+    routes = flat_routes(*ROUTERS)
+    app.router.routes.append(RouteIndex(routes))
     for failure in (HTTPException, RequestValidationError, WebSocketRequestValidationError, VoiceHelperError):
         app.add_exception_handler(failure, handle)
-    add_layers(app, services)
-    document_api(app)
+    add_layers(app, services, routes)
+    document_api(app, routes)
     serve_docs(app)
     return app
 
 
-def add_layers(app: FastAPI, services: Services) -> None:
+def add_layers(app: FastAPI, services: Services, routes: Sequence[FlatRoute] = ()) -> None:
     """Each one added wraps those before it: Edge is outermost. CORS lies around Boundary, so that pages of other sites
     can read errors too."""
     http, rates = services.http, services.rates
@@ -81,9 +79,4 @@ def add_layers(app: FastAPI, services: Services) -> None:
     app.add_middleware(Boundary)
     if http.cors_origins:
         app.add_middleware(CORSMiddleware, **cors_options(http.cors_origins))
-    app.add_middleware(Edge, settings=http, templates=_templates(app))
-
-
-def _templates(app: FastAPI) -> dict[object, str]:
-    """Path of each endpoint as routed: a route that was included knows only its own part of it."""
-    return {route.endpoint: route.path or "" for route in iter_route_contexts(app.routes)}
+    app.add_middleware(Edge, settings=http, templates={route.endpoint: route.path for route in routes})

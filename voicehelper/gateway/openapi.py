@@ -1,14 +1,16 @@
 """An OpenAPI document that says what really happens: our error format, who needs a token, what a stream carries."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from fastapi import FastAPI
-from fastapi.routing import iter_route_contexts
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from voicehelper.gateway.deprecations import DEPRECATIONS
+from voicehelper.gateway.dispatch import FlatRoute
 from voicehelper.gateway.middleware.authentication import OPEN
 from voicehelper.gateway.middleware.idempotency import takes_key
 from voicehelper.gateway.params import permission_of
@@ -43,24 +45,24 @@ _IDEMPOTENCY_KEY = {
 }
 
 
-def document_api(app: FastAPI) -> None:
-    """Replace the application's generated document by the corrected one."""
-    generate: Callable[[], dict[str, Any]] = app.openapi
+def document_api(app: FastAPI, routes: Sequence[FlatRoute]) -> None:
+    """Let the application's document be that of `routes`, corrected."""
 
     def corrected() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _correct(generate(), _permissions(app))
+            document = get_openapi(title=app.title, version=app.version, routes=routes)
+            app.openapi_schema = _correct(document, _permissions(routes))
         return app.openapi_schema
 
     app.openapi = corrected  # type: ignore[method-assign]  # FastAPI's documented way
 
 
-def _permissions(app: FastAPI) -> dict[tuple[str, str], str]:
+def _permissions(routes: Sequence[FlatRoute]) -> dict[tuple[str, str], str]:
     """Permission by path and (lower-case) method."""
     return {
-        (route.path or "", method.lower()): permission
-        for route in iter_route_contexts(app.routes)
-        if (permission := permission_of(route))
+        (route.path, method.lower()): permission
+        for route in routes
+        if isinstance(route, APIRoute) and (permission := permission_of(route))
         for method in route.methods or ()
     }
 

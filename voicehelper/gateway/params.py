@@ -9,11 +9,11 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import RouteContext
 from starlette.requests import HTTPConnection
 
 from voicehelper.conversations import Owner, Place
 from voicehelper.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
+from voicehelper.gateway.dispatch import FlatRoute
 from voicehelper.gateway.services import Services
 from voicehelper.identity import Principal
 from voicehelper.identity.permissions import PERMISSIONS
@@ -60,10 +60,9 @@ def requires(name: str, *, visitors: bool = False) -> Any:
     return Depends(Permission(name, visitors))
 
 
-def permission_of(route: RouteContext) -> str:
+def permission_of(route: FlatRoute) -> str:
     """The permission a route demands; empty where it declares none. Raises `ValueError` where it declares two."""
-    dependant: Dependant | None = getattr(route, "dependant", None)
-    names = {permission.name for permission in _permissions(dependant)} if dependant else set()
+    names = {permission.name for permission in _permissions(route.dependant)}
     if len(names) > 1:
         raise ValueError(f"{route.path} declares {len(names)} permissions")
     return names.pop() if names else ""

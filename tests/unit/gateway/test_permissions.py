@@ -1,20 +1,18 @@
 """Every route says what its caller needs, and holds to it."""
 
-from types import SimpleNamespace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 
-from voicehelper.config import HttpSettings
 from voicehelper.errors import VoiceHelperError
-from voicehelper.gateway import Services, create_app
+from voicehelper.gateway.dispatch import FlatRoute, flat_routes
 from voicehelper.gateway.middleware.authentication import OPEN
 from voicehelper.gateway.params import Permission, permission_of, requires
 from voicehelper.gateway.problems import handle
+from voicehelper.gateway.routes import ROUTERS
 from voicehelper.identity import Principal
 from voicehelper.identity.permissions import BUILT_IN, PERMISSIONS
 
@@ -23,11 +21,9 @@ MEMBER = Principal(uuid4(), uuid4())
 VISITOR = Principal(uuid4(), uuid4(), "end_customer", BUILT_IN["end_customer"], "visitor", conversation_id=CONVERSATION)
 
 
-def routes() -> list[Any]:
+def routes() -> list[FlatRoute]:
     """Of the whole application, WebSockets too; without the pages that FastAPI and `docs` add."""
-    services = SimpleNamespace(http=HttpSettings(), rates=None, idempotency=None, authenticator=None)
-    found = iter_route_contexts(create_app(cast(Services, services)).routes)
-    return [route for route in found if isinstance(route.original_route, APIRoute | APIWebSocketRoute)]
+    return flat_routes(*ROUTERS)
 
 
 def test_every_route_declares_a_permission_or_is_open() -> None:

@@ -1,4 +1,4 @@
-"""The routes by capability, under `/api/v1`."""
+"""The routes by capability."""
 
 from fastapi import APIRouter
 
@@ -9,8 +9,11 @@ from voicehelper.gateway.routes import (
     conversations,
     events,
     feedback,
+    jwks,
     knowledge,
+    live,
     messages,
+    operations,
     platform_keys,
     privacy,
     review,
@@ -42,4 +45,7 @@ for _module in (
 ):
     API.include_router(_module.router)
 
-__all__ = ["API"]
+ROUTERS = (operations.router, jwks.router, API, live.router)
+"""All that the gateway serves but its pages of documentation."""
+
+__all__ = ["API", "ROUTERS"]

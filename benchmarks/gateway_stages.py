@@ -24,7 +24,7 @@ from typing import Annotated, Any, cast
 from uuid import UUID, uuid4
 
 import uvloop
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks.gateway_rig import Parts, open_parts, valkey_server
@@ -34,9 +34,11 @@ from voicehelper.config import HttpSettings, LimitSettings
 from voicehelper.embedded.valkey import EmbeddedValkey
 from voicehelper.errors import Unavailable
 from voicehelper.gateway.app import add_layers
+from voicehelper.gateway.dispatch import RouteIndex, flat_routes
 from voicehelper.gateway.middleware import Authentication, BodyLimit, Deadlines, Idempotency, PrincipalLimits
 from voicehelper.gateway.params import Wired, requires
 from voicehelper.gateway.quotas import Quotas, Rates
+from voicehelper.gateway.routes import ROUTERS
 from voicehelper.gateway.services import Services
 from voicehelper.identity import Principal
 from voicehelper.limits import AddressNames, Counters, FallbackLimiter, LocalLimiter
@@ -111,20 +113,22 @@ def bare() -> FastAPI:
 
 
 def ours() -> FastAPI:
-    """The same, with what our routes ask of a request."""
-    app = FastAPI(telemetry=QUIET)
-    app.state.services = SimpleNamespace()
+    """The same, with what our routes ask of a request, and found among all our routes."""
+    router = APIRouter()
 
-    @app.get("/api/v1/things/{thing_id}")
+    @router.get("/api/v1/things/{thing_id}")
     async def thing(thing_id: UUID, services: Wired, caller: Annotated[Principal, requires("profile:read")]) -> Thing:
         return Thing(id=thing_id, name="thing")
 
-    @app.post("/api/v1/things")
+    @router.post("/api/v1/things")
     async def create(
         body: ThingCreate, services: Wired, caller: Annotated[Principal, requires("profile:write")]
     ) -> Thing:
         return Thing(id=uuid4(), name=body.name)
 
+    app = FastAPI(telemetry=QUIET)
+    app.state.services = SimpleNamespace()
+    app.router.routes.append(RouteIndex(flat_routes(*ROUTERS, router)))
     return app
 
 

@@ -33,6 +33,7 @@ from voicehelper.ids import new_id
 from voicehelper.knowledge.follower import KeywordFollower
 from voicehelper.knowledge.names import base_name, document_name
 from voicehelper.stores.keyword_files import index_name, keyword_folder
+from voicehelper.stores.postgres import guard
 from voicehelper.stores.postgres.migrate import migrate
 from voicehelper.stores.tantivy import KeywordWriter
 from voicehelper.telemetry import configure_logging, get_logger
@@ -186,7 +187,8 @@ async def index(arguments: argparse.Namespace, settings: Settings) -> Report:
     engines = Engines(settings)
     await engines.open(connections=6)
     try:
-        tenant_id = await engines.pool.fetchval("SELECT id FROM tenants WHERE name = $1", arguments.tenant)
+        async with guard.connection(engines.pool, guard.SYSTEM) as connection:
+            tenant_id = await connection.fetchval("SELECT id FROM tenants WHERE name = $1", arguments.tenant)
         if tenant_id is None:
             raise NotFound(f"There is no tenant {arguments.tenant!r}")
         kb_id = await _ensure_base(engines, tenant_id, base_name(arguments.kb))

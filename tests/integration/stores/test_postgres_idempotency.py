@@ -88,6 +88,17 @@ async def test_of_many_at_once_one_writes_and_the_others_are_told_to_wait(
     assert await pool.fetchval("SELECT count(*) FROM roles") == 1
 
 
+async def test_writes_at_once_leave_connections_for_their_own_tasks(store: PostgresIdempotency, pool: Pool) -> None:
+    async def send(n: int) -> None:
+        async with store.once(write(str(n))) as claimed:
+            await asyncio.sleep(0.05)
+            await asyncio.create_task(add_role(pool, f"r{n}"))
+            await claimed.keep(ANSWER)
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(send(n) for n in range(3 * pool.get_max_size())))
+
+
 async def test_a_key_is_free_again_after_a_day(store: PostgresIdempotency, pool: Pool) -> None:
     async with store.once(write()) as first:
         await first.keep(ANSWER)

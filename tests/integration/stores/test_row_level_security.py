@@ -4,6 +4,8 @@ The tables come from the catalogue: one that a later migration adds without its 
 """
 
 import asyncio
+import re
+from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -13,8 +15,10 @@ from voicehelper.context import RequestContext, use_context
 from voicehelper.errors import NotFound
 from voicehelper.ids import new_id
 from voicehelper.stores.postgres import guard
+from voicehelper.stores.postgres.passages import _FETCH, _NEIGHBOURS
 from voicehelper.stores.postgres.pool import Pool
 from voicehelper.stores.postgres.tenancy import SYSTEM_ROLE, TENANT_ROLE
+from voicehelper.stores.postgres.vectors import _search_sql, ensure_vector_index
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -220,6 +224,45 @@ async def test_without_a_tenant_a_tenants_role_sees_nothing(both: Pool) -> None:
         await conn.execute(f"SET LOCAL ROLE {TENANT_ROLE}")
         for table in ORDER:
             assert await conn.fetchval(f"SELECT count(*) FROM {table}") == 0
+
+
+async def test_the_walls_leave_indexes_usable(both: Pool) -> None:
+    """The policy becomes a one-time check or a condition of the index, and never stands before it."""
+    model, queries = "m", {}
+    await ensure_vector_index(both, model, 2)
+    base = row_of("knowledge_bases", A)["id"]
+    queries["chunks_hnsw"] = _search_sql(model, 2, exact=False), [[1.0, 0.0], A, [base], 5, []]
+    queries["Index Scan using chunks_"] = _FETCH, [A, [base], [new_id()]]
+    queries["chunks_version_id_position_key"] = _NEIGHBOURS, [A, [base], new_id(), 0, 3]
+    listed = (
+        "SELECT id FROM conversations WHERE tenant_id = $1 AND user_id = $2 ORDER BY updated_at DESC, id DESC LIMIT 9"
+    )
+    queries["conversations_user"] = listed, [A, new_id()]
+    read = "SELECT id FROM messages WHERE conversation_id = $1 AND tenant_id = $2 AND seq > $3 ORDER BY seq LIMIT 9"
+    queries["messages_conversation_id_seq_key"] = read, [new_id(), A, 0]
+    for index, (query, arguments) in queries.items():
+        async with guard.transaction(both, A) as conn:
+            await conn.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
+            plan = "\n".join(row[0] for row in await conn.fetch(f"EXPLAIN {query}", *arguments))
+        assert index in plan and "Seq Scan" not in plan, plan
+
+
+def test_only_ddl_leaves_the_walls() -> None:
+    """The owner's scope is for building indexes; everything else runs as a tenant or as the system."""
+    stores = Path(guard.__file__).parent
+    using = {
+        path.name for path in stores.glob("*.py") if re.search(r"guard.OWNER|import .*\bOWNER\b", path.read_text())
+    }
+    assert using == {"guard.py", "vectors.py"}
+    rest = [path for path in stores.parents[2].rglob("voicehelper/**/*.py") if path.parent != stores]
+    rest += [path for room in ("deployments", "pipelines") for path in (stores.parents[2] / room).glob("*.py")]
+    assert not [
+        path for path in rest if re.search(r"guard\.OWNER|import OWNER|pool\.(acquire|fetch|execute)", path.read_text())
+    ]
+    direct = [
+        path.name for path in stores.glob("*.py") if re.search(r"_pool\.(acquire|fetch|execute)", path.read_text())
+    ]
+    assert not direct
 
 
 async def test_scopes_do_not_leak_between_users_of_one_connection(both: Pool) -> None:

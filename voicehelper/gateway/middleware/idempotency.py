@@ -59,17 +59,27 @@ class Idempotency:
             await self._once(write_key(scope, principal, key, body), scope, _replayed(body, receive), send)
 
     async def _once(self, write: WriteKey, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            # `Deadlines`, further in, ends the handler; this ends waiting for the store as well.
+            async with asyncio.timeout(2 * self._settings.request_timeout_s) as limit:
+                response = await self._carried_out(write, scope, receive)
+        except TimeoutError as error:
+            if limit.expired():
+                raise DeadlineExceeded from error
+            raise
+        await response.send(send)
+
+    async def _carried_out(self, write: WriteKey, scope: Scope, receive: Receive) -> "_Recorded":
         response = _Recorded()
         with suppress(_RolledBack):
             async with self._store.once(write) as claim:
                 if claim.stored is not None:
-                    response = _Recorded.of(claim.stored)
-                else:
-                    await self._app(scope, receive, response.take)
-                    if response.status >= 500:
-                        raise _RolledBack
-                    await (claim.keep(response.stored()) if response.is_kept else claim.drop())
-        await response.send(send)
+                    return _Recorded.of(claim.stored)
+                await self._app(scope, receive, response.take)
+                if response.status >= 500:
+                    raise _RolledBack
+                await (claim.keep(response.stored()) if response.is_kept else claim.drop())
+        return response
 
     async def _leased(self, write: WriteKey, scope: Scope, receive: Receive, send: Send) -> None:
         stored = await self._store.begin(write, self._lease_s)

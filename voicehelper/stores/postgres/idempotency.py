@@ -1,5 +1,6 @@
 """Idempotency keys in PostgreSQL. Responses are stored encrypted: they may hold a secret that is shown only once."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -39,6 +40,7 @@ _PRUNE = """
 DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM idempotency_keys WHERE expires_at <= now() LIMIT $1 FOR UPDATE SKIP LOCKED))"""
 _RETRY_S = 1.0
+_SPARE = 2  # connections of the pool that are never all taken by requests' transactions
 
 
 async def claim(
@@ -80,11 +82,13 @@ class PostgresIdempotency:
         """`box` is one for `PURPOSE`."""
         self._pool = pool
         self._box = box
+        # Who holds a transaction may have to wait for what another task does on a connection of its own.
+        self._slots = asyncio.Semaphore(max(1, pool.get_max_size() - _SPARE))
 
     @asynccontextmanager
     async def once(self, write: WriteKey) -> AsyncIterator["PostgresClaim"]:
         """See `IdempotencyStore`."""
-        async with request_transaction(self._pool, write.tenant_id) as conn:
+        async with self._slots, request_transaction(self._pool, write.tenant_id) as conn:
             earlier = await claim(conn, write, wait=False)
             yield PostgresClaim(conn, write, self._box, self._opened(write, earlier))
 

@@ -177,14 +177,14 @@ class Maker:
     def repeated(self) -> Probe:
         """A write of the victim's, word for word, with its Idempotency-Key."""
         method, path, body, key = self._random.choice(self._victim.keyed)
-        party = self._party(self._random.choice(self._attackers), self._random.choice(PARTIES))
+        party = self._party(self._random.choice(self._attackers), self._random.choice(list(PARTIES)))
         request = Request(method, path, {}, {"idempotency-key": key}, body)
         return Probe(f"{method} repeated", party, self._victim, request, None, (key,), ())
 
     def socket(self) -> Probe:
         path = self._random.choice(self._sockets)
         attacker = self._random.choice(self._attackers)
-        party = self._party(attacker, self._random.choice(PARTIES))
+        party = self._party(attacker, self._random.choice(list(PARTIES)))
         stolen, invented = self._random.choice(self._victim.of("conversation")), str(new_id())
         real, control = (Request("WEBSOCKET", re.sub(r"{\w+}", v, path), {}, {}, None) for v in (stolen, invented))
         return Probe(f"WEBSOCKET {path}", party, self._victim, real, control, (stolen,), (invented,))

@@ -77,7 +77,8 @@ class Prober:
                     operation = self._random.choices(self._world.operations, weights)[0]
                     slots = slots_of(operation)
                     wanted = self._random.sample(slots, self._random.randint(1, len(slots))) if slots else []
-                    yield self._maker.probe(operation, self._random.choice(PARTIES), wanted)
+                    kind = self._random.choices(list(PARTIES), list(PARTIES.values()))[0]
+                    yield self._maker.probe(operation, kind, wanted)
 
     async def _judge(self, probe: Probe) -> None:
         self.findings.probes += 1

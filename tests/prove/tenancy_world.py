@@ -15,6 +15,7 @@ from tests.prove.tenancy_asgi import ADMIN, PASSWORD, Direct, Reply, Upload
 from tests.prove.tenancy_document import LEAVE, Operation, operations
 from tests.prove.tenancy_rows import Rows
 from tests.prove.tenancy_things import API, LURE, Party, Tenant, kind_of
+from voicehelper.identity.permissions import BUILT_IN
 from voicehelper.ids import new_id
 
 
@@ -75,7 +76,7 @@ class World:
             if "email" in name:
                 return f"{tenant.secret}.{self._count}@example.com"
             if name == "permissions":
-                return ["conversations:read", "conversations:write", "knowledge:read"]
+                return sorted(BUILT_IN["owner"])
             if name in {"name", "title", "description", "comment", "content", "display_name"}:
                 text = f"{tenant.secret}-{self._count}" if "pattern" in schema else f"{tenant.secret} {self._count}"
                 return text[: schema.get("maxLength", 200)]

@@ -24,6 +24,7 @@ def main(points: set[str]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="vh-prove-"))
     folder.chmod(0o755)  # PostgreSQL runs as another user when we are root
     server, report = Server(folder / "home", folder / "log"), Report()
+    server.environment["VOICEHELPER_LIMITS__ENABLED"] = "false"  # one user asks here as fast as he can
     print(f"state and log in {folder}", flush=True)
     try:
         _start(server, report)

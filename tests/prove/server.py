@@ -27,8 +27,6 @@ class Server:
         self.environment = {**os.environ, "VOICEHELPER_HOME": str(self.home)}
         for name in ("VOICEHELPER_POSTGRES_URL", "VOICEHELPER_REDIS_URL", "RAY_ADDRESS"):
             self.environment.pop(name, None)
-        # One user asks here as fast as he can; what limits do is proved elsewhere.
-        self.environment.setdefault("VOICEHELPER_LIMITS__ENABLED", "false")
 
     def cli(self, *args: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """Run the `voicehelper` command to its end."""

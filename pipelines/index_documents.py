@@ -150,7 +150,7 @@ class IndexJob:
     async def _follow(self) -> None:
         """The running service does this, if there is one. One that died just now still counts for a moment."""
         folder = keyword_folder(self._settings)
-        while await patiently("postgres", self._engines.feed.anyone_alive):
+        while await patiently("postgres", self._engines.feed.anyone_alive):  # noqa: ASYNC110 - asks a database
             await asyncio.sleep(FOLLOWER_CHECK_S)
         await KeywordFollower(self._engines.feed, lambda: KeywordWriter(folder), index_name(folder)).run()
 

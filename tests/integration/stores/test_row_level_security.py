@@ -5,6 +5,7 @@ The tables come from the catalogue: one that a later migration adds without its 
 
 import asyncio
 import re
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -12,7 +13,7 @@ import asyncpg
 import pytest
 
 from voicehelper.context import RequestContext, use_context
-from voicehelper.errors import NotFound
+from voicehelper.errors import NotFound, Unavailable
 from voicehelper.ids import new_id
 from voicehelper.stores.postgres import guard
 from voicehelper.stores.postgres.passages import _FETCH, _NEIGHBOURS
@@ -279,6 +280,34 @@ async def test_scopes_do_not_leak_between_users_of_one_connection(both: Pool) ->
     for _ in range(30):
         looks += [look(A, 1), look(B, 1), look(guard.SYSTEM, 2), look(new_id(), 0), look_directly()]
     await asyncio.gather(*looks)
+
+
+async def test_scopes_hold_over_cancelled_tasks_and_lost_connections(both: Pool) -> None:
+    """Whoever is cut off at whatever point leaves no connection behind that is in another scope than it says."""
+    seen: list[tuple[int, int]] = []
+
+    async def look(scope: guard.Scope, expected: int) -> None:
+        with suppress(Unavailable):
+            async with guard.transaction(both, scope) as conn:
+                await conn.execute("SELECT pg_sleep(0.001)")
+                seen.append((await conn.fetchval("SELECT count(*) FROM users"), expected))
+
+    tasks = []
+    for n in range(400):
+        scope, expected = [(A, 1), (B, 1), (guard.SYSTEM, 2), (UUID(int=0xC), 0)][n % 4]
+        tasks.append(asyncio.create_task(look(scope, expected)))
+        if n % 3 == 0:
+            asyncio.get_running_loop().call_later(n / 4000, tasks[-1].cancel)
+        if n % 100 == 50:
+            async with guard.connection(both, guard.OWNER) as conn:
+                ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                await conn.fetch(f"{ended} AND pid <> pg_backend_pid() LIMIT 3")
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert len(seen) > 100
+    assert {(found, expected) for found, expected in seen if found != expected} == set()
+    for scope, expected in [(A, 1), (B, 1), (guard.SYSTEM, 2)] * 10:
+        await look(scope, expected)
+    assert seen[-1] == (2, 2)
 
 
 async def test_a_scope_that_is_not_the_requests_tenant_is_refused(both: Pool) -> None:

@@ -1,7 +1,6 @@
 """Limits without Redis: they go on, locally, and come back."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -83,13 +82,3 @@ async def test_a_refusal_is_remembered_for_its_quota_only(shared: FakeShared, li
     for _ in range(4):
         await limiter.acquire([LIMIT])
     assert (await limiter.acquire([Limit("address", "a", 10)])).allowed
-
-
-async def test_it_costs_microseconds_then(shared: FakeShared, limiter: FallbackLimiter) -> None:
-    shared.away = True
-    await limiter.acquire([LIMIT])
-    many = [Limit(name, name, 10_000) for name in ("address", "user", "tenant", "answers")]
-    started = time.perf_counter()
-    for _ in range(500):
-        await limiter.acquire(many)
-    assert (time.perf_counter() - started) / 500 < 0.005  # two orders of magnitude above what it takes

@@ -95,21 +95,26 @@ class PostgresIndexQueue:
         """See `IndexQueue`."""
         async with transaction(self._pool, claim.tenant_id) as conn:
             document = await conn.fetchrow(
-                "SELECT live_version_id FROM documents WHERE id = $1 FOR UPDATE", claim.document_id
+                "SELECT live_version_id FROM documents WHERE tenant_id = $1 AND id = $2 FOR UPDATE",
+                claim.tenant_id,
+                claim.document_id,
             )
             if document is None or not await _holds(conn, owner, claim):
                 return False
-            await conn.execute("DELETE FROM chunks WHERE document_id = $1", claim.document_id)
+            await conn.execute(
+                "DELETE FROM chunks WHERE tenant_id = $1 AND document_id = $2", claim.tenant_id, claim.document_id
+            )
             await conn.executemany(_INSERT, _records(claim, content))  # COPY knows no row-level security
             await _make_live(conn, claim, document["live_version_id"])
             seq = await record_changes(conn, claim.tenant_id, claim.kb_id, [claim.document_id])
             await conn.execute(
                 "UPDATE document_versions SET keyword_seq = $2, chunk_count = $3, page_count = $4, lease_owner = NULL,"
-                " lease_until = NULL WHERE id = $1",
+                " lease_until = NULL WHERE id = $1 AND tenant_id = $5",
                 claim.version_id,
                 seq,
                 len(content.chunks),
                 content.page_count,
+                claim.tenant_id,
             )
         return True
 
@@ -193,21 +198,24 @@ async def _deleted(delete: Callable[[str], Awaitable[None]], key: str) -> bool:
 async def _holds(conn: Connection, owner: str, claim: Claim) -> bool:
     """Whether `owner` still has the lease; locks the version until the end of the transaction."""
     query = (
-        "SELECT true FROM document_versions WHERE id = $1 AND status = 'processing' AND lease_owner = $2"
-        " AND keyword_seq IS NULL FOR UPDATE"
+        "SELECT true FROM document_versions WHERE id = $1 AND tenant_id = $2 AND status = 'processing'"
+        " AND lease_owner = $3 AND keyword_seq IS NULL FOR UPDATE"
     )
-    return bool(await conn.fetchval(query, claim.version_id, owner))
+    return bool(await conn.fetchval(query, claim.version_id, claim.tenant_id, owner))
 
 
 async def _make_live(conn: Connection, claim: Claim, previous: UUID | None) -> None:
     await conn.execute(
-        "UPDATE documents SET live_version_id = $2, updated_at = now() WHERE id = $1",
+        "UPDATE documents SET live_version_id = $3, updated_at = now() WHERE tenant_id = $1 AND id = $2",
+        claim.tenant_id,
         claim.document_id,
         claim.version_id,
     )
     await conn.execute(
-        "WITH ended AS (UPDATE document_versions SET status = 'superseded' WHERE id = $1 RETURNING object_key)"
+        "WITH ended AS (UPDATE document_versions SET status = 'superseded' WHERE tenant_id = $1 AND id = $2"
+        " RETURNING object_key)"
         " INSERT INTO object_deletions (object_key) SELECT object_key FROM ended ON CONFLICT DO NOTHING",
+        claim.tenant_id,
         previous,
     )
 

@@ -23,6 +23,7 @@ REFUSED_CREDENTIALS = Counter("voicehelper_refused_credentials", "Tokens and API
 STANDINGS = Counter("voicehelper_standings", "Users' permissions read, by where they were found", ["source"])
 FALLBACKS = Counter("voicehelper_fallbacks", "Served without an engine that was away", ["what"])
 RATE_LIMITED = Counter("voicehelper_rate_limited", "Requests refused by a rate limit", ["limit"])
+KEYED_WRITES = Counter("voicehelper_keyed_writes", "Writes with an Idempotency-Key: first, replayed", ["outcome"])
 SUMMARIES = Counter("voicehelper_summaries", "Summaries of conversations by outcome", ["outcome"])
 DEGRADED = Counter("voicehelper_degraded", "Stages skipped or replaced", ["stage"])
 CHAT_TOKENS = Counter("voicehelper_chat_tokens", "Tokens through chat models", ["model", "kind"])

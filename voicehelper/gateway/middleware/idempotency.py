@@ -20,7 +20,7 @@ from voicehelper.errors import DeadlineExceeded, Unavailable
 from voicehelper.gateway.classes import RouteClass, class_of
 from voicehelper.idempotency import IdempotencyStore, StoredResponse, WriteKey, fingerprint, parse_key
 from voicehelper.identity import Principal
-from voicehelper.telemetry import get_logger
+from voicehelper.telemetry import get_logger, metrics
 
 log = get_logger(__name__)
 
@@ -164,6 +164,7 @@ class _Recorded:
 
     @classmethod
     def of(cls, stored: StoredResponse) -> "_Recorded":
+        metrics.KEYED_WRITES.labels("replayed").inc()
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in stored.headers]
         return cls(stored.status, [*headers, (REPLAYED, b"true")], bytearray(stored.body))
 
@@ -186,6 +187,7 @@ class _Recorded:
         await send({"type": "http.response.body", "body": bytes(self.body)})
 
     def stored(self) -> StoredResponse:
+        metrics.KEYED_WRITES.labels("first").inc()
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers)
         return StoredResponse(self.status, headers, bytes(self.body))
 

@@ -98,10 +98,11 @@ class Logins:
         with the right password must not count as each other's failures."""
         turn = self._turns.setdefault(self._lockout.account_key(email), asyncio.Lock())
         with self._passwords.admitted():
-            async with turn:
+            # Counted only once it can be checked: who gives up waiting has not guessed.
+            async with turn, self._passwords.slot():
                 attempt = await self._begin(email)
                 user = await self._users.by_email(email)
-                matches = await self._passwords.verify(user.password_hash if user else None, password)
+                matches = await self._passwords.check(user.password_hash if user else None, password)
                 if user is not None and matches and user.active:
                     await self._lockout.passed(attempt)
                     return user

@@ -2,8 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -46,10 +46,20 @@ class Passwords:
 
     async def verify(self, hashed: str | None, password: str) -> bool:
         """Whether `password` is the one behind `hashed`; always False, after the same work, for None or none."""
-        if not self._decoy:
-            self._decoy = await self.hash(secrets.token_urlsafe(16))
+        async with self.slot():
+            return await self.check(hashed, password)
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait until something may be hashed; `check` belongs within."""
         async with self._slots:
-            matches = await asyncio.to_thread(self._matches, hashed or self._decoy, password)
+            yield
+
+    async def check(self, hashed: str | None, password: str) -> bool:
+        """`verify`, for who holds a `slot`."""
+        if not self._decoy:
+            self._decoy = await asyncio.to_thread(self._hasher.hash, secrets.token_urlsafe(16))
+        matches = await asyncio.to_thread(self._matches, hashed or self._decoy, password)
         return matches and bool(hashed)
 
     def outdated(self, hashed: str) -> bool:

@@ -187,17 +187,28 @@ async def test_weak_and_repeated_passwords_are_refused(house: Any) -> None:
 
 async def test_a_login_does_not_outlast_a_password_changed_meanwhile(house: Any) -> None:
     """The password is checked, then changed by somebody else, then the session would begin."""
-    verify = house.passwords.verify
+    check = house.passwords.check
 
     async def slow(hashed: str | None, password: str) -> bool:
-        matches = await verify(hashed, password)
-        await house.pool.execute("UPDATE users SET password_hash = $1", await house.passwords.hash("Another-Horse-8"))
+        matches = await check(hashed, password)
+        await house.pool.execute("UPDATE users SET password_hash = $1", house.hasher.hash("Another-Horse-8"))
         return matches
 
-    house.passwords.verify = slow
+    house.passwords.check = slow
     assert await outcome(house, OWNER, PASSWORD) is InvalidCredentials
     with pytest.raises(InvalidCredentials):
         await house.accounts.logins.change_password(house.principal(house.owner), "Another-Horse-8", "Third-Horse-9")
-    house.passwords.verify = verify
+    house.passwords.check = check
     assert await outcome(house, OWNER, "Another-Horse-8") is None
     assert await house.pool.fetchval("SELECT count(*) FROM sessions") == 1
+
+
+async def test_who_gives_up_waiting_has_not_guessed(house: Any) -> None:
+    async with house.passwords.slot(), house.passwords.slot():  # all there are
+        waiting = [asyncio.create_task(outcome(house, f"u{i}@example.com", "wrong")) for i in range(5)]
+        await asyncio.sleep(0.05)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    assert await house.pool.fetchval("SELECT count(*) FROM login_failures") == 0
+    assert await outcome(house, OWNER, PASSWORD) is None

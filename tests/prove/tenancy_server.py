@@ -7,14 +7,15 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import httpx
 import psutil
 
 from tests.prove.server import Server, wait_until
-from voicehelper.embedded.instance import MARK
+from voicehelper.embedded.instance import MARK, Ports
+from voicehelper.embedded.ports import random_port
 
 EMAIL = "admin@voicehelper.local"
 PASSWORD = "Zhun1-Bei2-Hao3"
@@ -59,6 +60,9 @@ class Cluster(Server):
         """Seconds until it is ready with all its replicas."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.home.chmod(0o755)
+        (self.home / "run").mkdir(mode=0o700, exist_ok=True)
+        ports = {name.name: random_port() for name in fields(Ports)}  # nobody else's, whatever starts beside us
+        (self.home / "run" / "ports.json").write_text(json.dumps(ports))
         self._supervisor = self.spawn([self.executable("voicehelper"), "supervise"])
         return wait_until(lambda: self.ready() and len(self.replicas()) == REPLICAS, 180)
 

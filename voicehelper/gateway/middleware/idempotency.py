@@ -56,7 +56,7 @@ class Idempotency:
             await self._app(scope, receive, send)
         else:
             body = await self._body(receive)
-            await self._once(write_key(scope, principal, key, body), scope, _replayed(body, receive), send)
+            await self._once(write_key(scope, principal, key, body), scope, _with_body(body, receive), send)
 
     async def _once(self, write: WriteKey, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -74,7 +74,7 @@ class Idempotency:
         with suppress(_RolledBack):
             async with self._store.once(write) as claim:
                 if claim.stored is not None:
-                    return _Recorded.of(claim.stored)
+                    return _replay(claim.stored)
                 await self._app(scope, receive, response.take)
                 if response.status >= 500:
                     raise _RolledBack
@@ -84,7 +84,7 @@ class Idempotency:
     async def _leased(self, write: WriteKey, scope: Scope, receive: Receive, send: Send) -> None:
         stored = await self._store.begin(write, self._lease_s)
         if stored is not None:
-            await _Recorded.of(stored).send(send)
+            await _replay(stored).send(send)
             return
         response = _Recorded()
         try:
@@ -164,7 +164,6 @@ class _Recorded:
 
     @classmethod
     def of(cls, stored: StoredResponse) -> "_Recorded":
-        metrics.KEYED_WRITES.labels("replayed").inc()
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in stored.headers]
         return cls(stored.status, [*headers, (REPLAYED, b"true")], bytearray(stored.body))
 
@@ -187,12 +186,16 @@ class _Recorded:
         await send({"type": "http.response.body", "body": bytes(self.body)})
 
     def stored(self) -> StoredResponse:
-        metrics.KEYED_WRITES.labels("first").inc()
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers)
         return StoredResponse(self.status, headers, bytes(self.body))
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
+def _replay(stored: StoredResponse) -> _Recorded:
+    metrics.REPLAYED_WRITES.inc()
+    return _Recorded.of(stored)
+
+
+def _with_body(body: bytes, receive: Receive) -> Receive:
     """A `receive` that gives `body` first."""
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -6,8 +6,8 @@ A trivial route is called in process, as an ASGI server would call it: first wit
 with one layer of the gateway after another around it, in their real order from the inside out. Every variant runs a
 few calls in each round, in turn, so that what the machine does meanwhile hits all alike; a stage's cost is the
 median over the rounds of the difference to the variant before. On a machine that does other things too, the quietest
-rounds tell more. Engines are real: PostgreSQL behind the tokens and the
-idempotency keys, Valkey behind the limits. The last rows are writes, each of them a transaction.
+rounds tell more. Engines are real: PostgreSQL behind the tokens and the idempotency keys, Valkey behind the limits.
+The last rows are writes; the one with a key is a transaction.
 """
 
 import argparse

@@ -16,7 +16,7 @@ async def answer_service(nodes: Nodes) -> AnswerService:
     settings = nodes.settings.conversations
     pool, link = await database(nodes), await redis_link(nodes)
     return AnswerService(
-        PostgresTurns(pool),
+        PostgresTurns(pool, settings.lease_s / 2),
         await nodes.get(RAG),
         PostgresScopes(pool),
         await context_window(nodes),

@@ -9,12 +9,14 @@ from voicehelper.conversations.model import Message, Owner
 from voicehelper.conversations.turns import StoredTurn, Turn
 from voicehelper.stores.postgres.message_rows import MESSAGE, message_of
 
-_LAPSED = "(deadline <= now() OR progress_deadline <= now())"
+# After a start of the server the living have to renew first: nothing has lapsed for a moment.
+_RETURNED = "pg_postmaster_start_time() < now() - make_interval(secs => {})"
+_LAPSED = "coalesce(deadline <= now() OR progress_deadline <= now(), false)"
 
 LOCK = "SELECT kb_ids FROM conversations WHERE id = $1 AND tenant_id = $2 AND user_id = $3 FOR UPDATE"
 MINE = "SELECT 1 FROM conversations WHERE id = $1 AND tenant_id = $2 AND user_id = $3"
 LAST = f"""
-SELECT id, seq, status, coalesce({_LAPSED}, false) AS lapsed FROM messages
+SELECT id, seq, status, attempt, {_LAPSED} AND {_RETURNED.format("$3")} AS lapsed FROM messages
 WHERE conversation_id = $1 AND tenant_id = $2 ORDER BY seq DESC LIMIT 1"""  # noqa: S608 - constants
 INSERT = f"""
 WITH touched AS (
@@ -39,14 +41,14 @@ UPDATE messages SET status = 'streaming', content = '', citations = '[]', metada
 WHERE id = $1 AND tenant_id = $2 RETURNING attempt, {MESSAGE}"""  # noqa: S608
 _STORED = f"""
 SELECT {", ".join(f"m.{name}" for name in MESSAGE.split(", "))}, m.attempt, m.trail, c.kb_ids,
-    m.status = 'streaming' AND coalesce((m.deadline <= now() OR m.progress_deadline <= now()), false) AS lapsed
+    m.status = 'streaming' AND {_LAPSED} AND {_RETURNED.format("$4")} AS lapsed
 FROM messages m JOIN conversations c ON c.id = m.conversation_id AND c.tenant_id = m.tenant_id
 WHERE m.conversation_id = $1 AND m.tenant_id = $2 AND c.user_id = $3"""  # noqa: S608
 STORED = f"""{_STORED} AND m.seq IN (
-    (SELECT seq FROM messages WHERE id = $4 AND conversation_id = $1 AND tenant_id = $2 AND role = 'assistant'),
-    (SELECT seq - 1 FROM messages WHERE id = $4 AND conversation_id = $1 AND tenant_id = $2 AND role = 'assistant'))
+    (SELECT seq FROM messages WHERE id = $5 AND conversation_id = $1 AND tenant_id = $2 AND role = 'assistant'),
+    (SELECT seq - 1 FROM messages WHERE id = $5 AND conversation_id = $1 AND tenant_id = $2 AND role = 'assistant'))
 ORDER BY m.seq"""  # noqa: S608
-STORED_FROM = _STORED + " AND m.seq >= $4 - 1 ORDER BY m.seq LIMIT $5"
+STORED_FROM = _STORED + " AND m.seq >= $5 - 1 ORDER BY m.seq LIMIT $6"
 STORED_LAST = _STORED + " ORDER BY m.seq DESC LIMIT 2"
 REQUEST_STOP = """
 UPDATE messages SET stop_requested = true WHERE id = $1 AND tenant_id = $2 AND status = 'streaming'"""
@@ -62,18 +64,18 @@ WHERE id = $1 AND tenant_id = $2 AND run_id = $3 AND status <> 'completed' AND s
 RETURNING (SELECT q.id FROM messages q WHERE q.conversation_id = messages.conversation_id AND q.seq = messages.seq - 1)
     AS question_id, {MESSAGE}"""  # noqa: S608
 FINISHED = f"SELECT run_id, {MESSAGE} FROM messages WHERE id = $1 AND tenant_id = $2"  # noqa: S608
-# Whose lease is over died; whose saga is over is compensated. After a start of the server the living renew first.
-EXPIRE = """
+# Whose lease is over died; whose saga is over is compensated.
+EXPIRE = f"""
 UPDATE messages a SET status = 'failed', completed_at = now(), deadline = NULL, progress_deadline = NULL,
     metadata = a.metadata || jsonb_build_object('outcome', 'failed', 'error', jsonb_build_object('code',
         CASE WHEN a.deadline <= now() THEN $1::int ELSE $2::int END))
 FROM conversations c, messages q
 WHERE a.status = 'streaming' AND (a.deadline <= now() OR a.progress_deadline <= now())
   AND c.id = a.conversation_id AND q.conversation_id = a.conversation_id AND q.seq = a.seq - 1
-  AND pg_postmaster_start_time() < now() - make_interval(secs => $3)
+  AND {_RETURNED.format("$3")}
   AND ($4::uuid IS NULL OR a.conversation_id = $4)
 RETURNING a.tenant_id, a.conversation_id, c.user_id, q.id AS question_id, a.id, a.seq, a.attempt,
-    (a.metadata #>> '{error,code}')::int AS code"""
+    (a.metadata #>> '{{error,code}}')::int AS code"""  # noqa: S608
 
 
 def plain(row: asyncpg.Record) -> Message:

@@ -39,10 +39,16 @@ _RETRY_S = 1.0
 
 
 class PostgresTurns:
-    """`TurnRepository` on the tables `conversations`, `messages`, `idempotency_keys` and `outbox`."""
+    """`TurnRepository` on the tables `conversations`, `messages`, `idempotency_keys` and `outbox`.
 
-    def __init__(self, pool: Pool) -> None:
+    Args:
+        pool: connections.
+        return_s: for so long after a start of the server no lease has lapsed, so that living writers renew first.
+    """
+
+    def __init__(self, pool: Pool, return_s: float = 0.0) -> None:
         self._pool = pool
+        self._return_s = return_s
 
     async def begin(
         self, owner: Owner, conversation_id: UUID, ask: Ask, lease: Lease, key: WriteKey | None = None
@@ -53,7 +59,7 @@ class PostgresTurns:
             kb_ids = await _lock(conn, owner, conversation_id)
             if key is not None and (used := await _used(conn, key, answer_id)):
                 return used
-            last = await _idle(conn, owner, conversation_id)
+            last = await self._idle(conn, owner, conversation_id)
             seq = last["seq"] + 1 if last else 1
             attachments = [asdict(attachment) for attachment in ask.attachments]
             new = (question_id, owner.tenant_id, conversation_id, seq, ask.content, attachments, answer_id)
@@ -74,10 +80,10 @@ class PostgresTurns:
         """See `TurnRepository`."""
         async with transaction(self._pool, owner.tenant_id) as conn:
             await _lock(conn, owner, conversation_id)
-            stored = await _stored(conn, owner, conversation_id, message_id)
+            stored = await self._stored(conn, owner, conversation_id, message_id)
             if key is not None and (used := await _used(conn, key, message_id)):
                 return used
-            last = await _idle(conn, owner, conversation_id)
+            last = await self._idle(conn, owner, conversation_id)
             if last is None or last["id"] != message_id:
                 raise Conflict("Only the last answer can be written anew")
             return await _again(conn, stored.turn, lease, keep=True)
@@ -86,25 +92,25 @@ class PostgresTurns:
         """See `TurnRepository`."""
         async with transaction(self._pool, owner.tenant_id) as conn:
             await _lock(conn, owner, conversation_id)
-            stored = await _stored(conn, owner, conversation_id, message_id)
+            stored = await self._stored(conn, owner, conversation_id, message_id)
             if not stored.retakable:
                 return None
-            await _idle(conn, owner, conversation_id, besides=message_id)
+            await self._idle(conn, owner, conversation_id, besides=message_id)
             return await _again(conn, stored.turn, lease, keep=False)
 
     async def stored(self, owner: Owner, conversation_id: UUID, message_id: UUID) -> StoredTurn:
         """See `TurnRepository`."""
         async with connection(self._pool, owner.tenant_id) as conn:
-            return await _stored(conn, owner, conversation_id, message_id)
+            return await self._stored(conn, owner, conversation_id, message_id)
 
     async def stored_from(self, owner: Owner, conversation_id: UUID, seq: int, limit: int) -> list[StoredTurn]:
         """See `TurnRepository`."""
         place = sql.place(owner, conversation_id)
         async with connection(self._pool, owner.tenant_id) as conn:
             if seq:
-                rows = await conn.fetch(sql.STORED_FROM, *place, seq, 2 * limit)
+                rows = await conn.fetch(sql.STORED_FROM, *place, self._return_s, seq, 2 * limit)
             else:
-                rows = list(reversed(await conn.fetch(sql.STORED_LAST, *place)))
+                rows = list(reversed(await conn.fetch(sql.STORED_LAST, *place, self._return_s)))
             if not rows and not await conn.fetchval(sql.MINE, *place):
                 raise NotFound("No such conversation")
         return sql.stored_turns(owner, rows)
@@ -113,10 +119,10 @@ class PostgresTurns:
         """See `TurnRepository`."""
         async with transaction(self._pool, owner.tenant_id) as conn:
             await _lock(conn, owner, conversation_id)
-            stored = await _stored(conn, owner, conversation_id, message_id)
+            stored = await self._stored(conn, owner, conversation_id, message_id)
             if stored.lapsed:
                 await _expire(conn, 0.0, conversation_id)
-                return await _stored(conn, owner, conversation_id, message_id)
+                return await self._stored(conn, owner, conversation_id, message_id)
             await conn.execute(sql.REQUEST_STOP, message_id, owner.tenant_id)
         return stored
 
@@ -154,6 +160,28 @@ class PostgresTurns:
         async with transaction(self._pool, SYSTEM) as conn:
             return await _expire(conn, lease_s, None)
 
+    async def _idle(
+        self, conn: Connection, owner: Owner, conversation_id: UUID, besides: UUID | None = None
+    ) -> asyncpg.Record | None:
+        """The last message of a conversation in which nothing is being answered, `besides` this answer.
+
+        Raises `ConversationBusy`.
+        """
+        last = await conn.fetchrow(sql.LAST, conversation_id, owner.tenant_id, self._return_s)
+        if last is None or last["status"] != "streaming" or last["id"] == besides:
+            return last
+        if not last["lapsed"]:
+            raise ConversationBusy(details={"message_id": str(last["id"])}, retry_after=_RETRY_S)
+        await _expire(conn, 0.0, conversation_id)
+        return last
+
+    async def _stored(self, conn: Connection, owner: Owner, conversation_id: UUID, message_id: UUID) -> StoredTurn:
+        rows = await conn.fetch(sql.STORED, *sql.place(owner, conversation_id), self._return_s, message_id)
+        found = sql.stored_turns(owner, rows)
+        if not found:
+            raise NotFound("No such answer")
+        return found[-1]
+
 
 async def _lock(conn: Connection, owner: Owner, conversation_id: UUID) -> tuple[UUID, ...]:
     row = await conn.fetchrow(sql.LOCK, *sql.place(owner, conversation_id))
@@ -172,22 +200,6 @@ async def _used(conn: Connection, key: WriteKey, message_id: UUID) -> Repeated |
     return Repeated(earlier.message_id)
 
 
-async def _idle(
-    conn: Connection, owner: Owner, conversation_id: UUID, besides: UUID | None = None
-) -> asyncpg.Record | None:
-    """The last message of a conversation in which nothing is being answered, `besides` this answer.
-
-    Raises `ConversationBusy`.
-    """
-    last = await conn.fetchrow(sql.LAST, conversation_id, owner.tenant_id)
-    if last is None or last["status"] != "streaming" or last["id"] == besides:
-        return last
-    if not last["lapsed"]:
-        raise ConversationBusy(details={"message_id": str(last["id"])}, retry_after=_RETRY_S)
-    await _expire(conn, 0.0, conversation_id)
-    return last
-
-
 async def _again(conn: Connection, turn: Turn, lease: Lease, *, keep: bool) -> Turn:
     tenant_id, answer = turn.owner.tenant_id, turn.answer
     kept = keep and bool(answer.content)
@@ -195,14 +207,6 @@ async def _again(conn: Connection, turn: Turn, lease: Lease, *, keep: bool) -> T
     if row is None:
         raise NotFound("No such answer")
     return Turn(turn.owner, turn.question, sql.plain(row), row["attempt"], turn.kb_ids)
-
-
-async def _stored(conn: Connection, owner: Owner, conversation_id: UUID, message_id: UUID) -> StoredTurn:
-    rows = await conn.fetch(sql.STORED, *sql.place(owner, conversation_id), message_id)
-    found = sql.stored_turns(owner, rows)
-    if not found:
-        raise NotFound("No such answer")
-    return found[-1]
 
 
 async def _expire(conn: Connection, lease_s: float, conversation_id: UUID | None) -> int:

@@ -1,7 +1,7 @@
 """What the next question of a conversation is asked in front of: the latest turns, and a summary of those before.
 
-A window covers the conversation up to a `seq` (its place in the conversation) and nothing beyond, so that a cache which
-is behind or ahead of the row is noticed and not used. The truth is PostgreSQL; Redis saves the query.
+A window covers the conversation up to an answer, as it was written at some attempt, and nothing beyond, so that a cache
+which is behind or ahead of the row is noticed and not used. The truth is PostgreSQL; Redis saves the query.
 """
 
 from collections.abc import Sequence
@@ -39,6 +39,7 @@ class Window:
     """A conversation as it stood after message `seq`.
 
     Attributes:
+        attempt: at which the answer at `seq` was written; 0 before any.
         turns: the completed ones after `summary_seq`, oldest first, as many as fit the budget.
         summary: of everything up to message `summary_seq`; empty where nothing was summarised yet.
     """
@@ -47,6 +48,7 @@ class Window:
     turns: tuple[SeenTurn, ...] = ()
     summary: str = ""
     summary_seq: int = 0
+    attempt: int = 0
 
     @property
     def history(self) -> tuple[PastTurn, ...]:
@@ -57,14 +59,16 @@ class Window:
 class ContextWindow(Protocol):
     """What a run needs to know of its conversation. Only `load` can fail, with `Unavailable`."""
 
-    async def load(self, tenant_id: UUID, conversation_id: UUID, before_seq: int) -> Window:
-        """Everything before the question with `seq` `before_seq`."""
+    async def load(self, tenant_id: UUID, conversation_id: UUID, before_seq: int, attempt: int | None = None) -> Window:
+        """Everything before the question with `seq` `before_seq`; `attempt` is that of the answer before it, 0 where
+        there is none, None where it is not known."""
         ...
 
     async def note(
-        self, tenant_id: UUID, conversation_id: UUID, window: Window, answer_seq: int, turn: PastTurn | None
+        self, tenant_id: UUID, conversation_id: UUID, window: Window, reached: tuple[int, int], turn: PastTurn | None
     ) -> None:
-        """The turn asked in front of `window` is over and stored: `turn`, or None where its answer is not complete."""
+        """The turn asked in front of `window` is over and stored: `turn`, or None where its answer is not complete;
+        `reached` is the answer's `seq` and attempt."""
         ...
 
     async def forget(self, tenant_id: UUID, conversation_ids: Sequence[UUID]) -> None:
@@ -93,7 +97,8 @@ class ContextCache(Protocol):
         ...
 
     async def advance(self, tenant_id: UUID, conversation_id: UUID, window: Window) -> None:
-        """Keep `seq` and turns of `window` beside the cached summary, unless nothing or a later window is there."""
+        """Keep `seq`, attempt and turns of `window` beside the cached summary, unless nothing or a later window is
+        there."""
         ...
 
     async def summarise(self, tenant_id: UUID, conversation_id: UUID, summary: str, summary_seq: int) -> None:
@@ -120,18 +125,22 @@ class CachedContextWindow:
         self._budget = settings.context_tokens
         self._turns = settings.context_turns + SLACK_TURNS
 
-    async def load(self, tenant_id: UUID, conversation_id: UUID, before_seq: int) -> Window:
+    async def load(self, tenant_id: UUID, conversation_id: UUID, before_seq: int, attempt: int | None = None) -> Window:
         """See `ContextWindow`. The cache is used where it stands just before the question."""
+        if attempt is None:
+            return await self._fetch(tenant_id, conversation_id, before_seq)
+        if attempt == 0:
+            return Window(before_seq - 1)
         try:
             cached = await self._cache.get(tenant_id, conversation_id)
         except Unavailable:
             CONTEXT_LOADS.labels("cache_away").inc()
             return await self._fetch(tenant_id, conversation_id, before_seq)
-        if cached is not None and cached.seq == before_seq - 1:
+        if cached is not None and (cached.seq, cached.attempt) == (before_seq - 1, attempt):
             CONTEXT_LOADS.labels("hit").inc()
             return fitting(cached, self._turns, self._budget)
         CONTEXT_LOADS.labels("miss").inc()
-        window = await self._fetch(tenant_id, conversation_id, before_seq)
+        window = replace(await self._fetch(tenant_id, conversation_id, before_seq), attempt=attempt)
         try:
             await self._cache.put(tenant_id, conversation_id, window)
         except Unavailable:
@@ -139,13 +148,15 @@ class CachedContextWindow:
         return window
 
     async def note(
-        self, tenant_id: UUID, conversation_id: UUID, window: Window, answer_seq: int, turn: PastTurn | None
+        self, tenant_id: UUID, conversation_id: UUID, window: Window, reached: tuple[int, int], turn: PastTurn | None
     ) -> None:
         """See `ContextWindow`. What cannot be written makes the next load a miss."""
-        turns = (*window.turns, seen(answer_seq, turn)) if turn else window.turns
-        after = fitting(replace(window, seq=answer_seq, turns=turns), self._turns, self._budget)
+        seq, attempt = reached
+        turns = (*window.turns, seen(seq, turn)) if turn else window.turns
+        after = fitting(replace(window, seq=seq, attempt=attempt, turns=turns), self._turns, self._budget)
+        keep = self._cache.advance if window.seq else self._cache.put
         try:
-            await self._cache.advance(tenant_id, conversation_id, after)
+            await keep(tenant_id, conversation_id, after)
         except Unavailable:
             log.debug("context.not_cached")
 

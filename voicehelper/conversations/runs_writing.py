@@ -104,7 +104,8 @@ class AnswerWriter:
 
     async def _load(self, run: AnswerRun) -> Window:
         question = run.turn.question
-        return await self._window.load(run.turn.owner.tenant_id, question.conversation_id, question.seq)
+        tenant_id = run.turn.owner.tenant_id
+        return await self._window.load(tenant_id, question.conversation_id, question.seq, run.turn.before)
 
     async def _events(self, run: AnswerRun, question: Question) -> AsyncGenerator[AnswerEvent, None]:
         """The answerer's events, none awaited beyond the answer's deadline or the saga's."""
@@ -148,7 +149,8 @@ class AnswerWriter:
     async def _note(self, run: AnswerRun, window: Window, answer: Message) -> None:
         question = run.turn.question
         turn = PastTurn(question.content, answer.content) if answer.status == "completed" else None
-        await self._window.note(run.turn.owner.tenant_id, question.conversation_id, window, answer.seq, turn)
+        tenant_id, reached = run.turn.owner.tenant_id, (answer.seq, run.turn.attempt)
+        await self._window.note(tenant_id, question.conversation_id, window, reached, turn)
 
 
 def _cut_off(run: AnswerRun) -> tuple[Ending, Exception | None]:

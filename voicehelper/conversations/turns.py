@@ -49,6 +49,7 @@ class Turn:
     Attributes:
         attempt: how often the model was asked, this time included.
         kb_ids: the conversation's own knowledge bases; empty for all of the tenant.
+        before: the attempt of the answer before the question; 0 before the first question, None where nobody looked.
     """
 
     owner: Owner
@@ -56,6 +57,7 @@ class Turn:
     answer: Message
     attempt: int = 1
     kb_ids: tuple[UUID, ...] = ()
+    before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Context windows in Redis: a hash per conversation with `seq`, `turns`, `summary`, `summary_seq`."""
+"""Context windows in Redis: a hash per conversation with `seq`, `attempt`, `turns`, `summary`, `summary_seq`."""
 
 from collections.abc import Sequence
 from dataclasses import astuple
@@ -52,7 +52,7 @@ class RedisContextCache:
         if found[0] is None or found[1] is None:
             return None
         turns = tuple(SeenTurn(*turn) for turn in orjson.loads(found[1]))
-        return Window(int(found[0]), turns, (found[2] or b"").decode(), int(found[3] or 0))
+        return Window(int(found[0]), turns, (found[2] or b"").decode(), int(found[3] or 0), int(found[4] or 0))
 
     async def put(self, tenant_id: UUID, conversation_id: UUID, window: Window) -> None:
         """See `ContextCache`."""
@@ -83,7 +83,7 @@ class RedisContextCache:
 
     async def _store(self, tenant_id: UUID, conversation_id: UUID, window: Window, there: bool, *more: str) -> None:
         turns = orjson.dumps([astuple(turn) for turn in window.turns]).decode()
-        fields = ("turns", turns, *more)
+        fields = ("turns", turns, "attempt", str(window.attempt), *more)
         arguments = (str(self._ttl_s), str(int(there)), str(window.seq), *fields)
         await self._eval(_STORE, _key(tenant_id, conversation_id), *arguments)
 
@@ -92,7 +92,7 @@ class RedisContextCache:
 
 
 async def _fields(client: Redis, key: str) -> list[bytes | None]:
-    return list(await cast(Any, client.hmget(key, ["seq", "turns", "summary", "summary_seq"])))
+    return list(await cast(Any, client.hmget(key, ["seq", "turns", "summary", "summary_seq", "attempt"])))
 
 
 def _key(tenant_id: UUID, conversation_id: UUID) -> str:

@@ -54,7 +54,7 @@ async def conversation(pool: Pool, turns: int) -> tuple[Any, Any]:
 
 
 async def test_a_window_comes_back_as_it_was(cache: RedisContextCache, link: RedisLink) -> None:
-    window = Window(6, (TURN, SeenTurn(4, "a\n", "\u2028🙂", 2)), "概括", 0)
+    window = Window(6, (TURN, SeenTurn(4, "a\n", "\u2028🙂", 2)), "概括", 0, 3)
     assert await cache.get(TENANT, CONVERSATION) is None
     await cache.advance(TENANT, CONVERSATION, window)
     assert await cache.get(TENANT, CONVERSATION) is None  # nothing to go on from
@@ -107,13 +107,13 @@ async def test_database_and_cache_give_the_same_window(pool: Pool, cache: RedisC
     tenant, id_ = await conversation(pool, 20)
     store = PostgresContext(pool)
     windows = CachedContextWindow(store, cache, ConversationSettings())
-    first = await windows.load(tenant, id_, 41)
+    first = await windows.load(tenant, id_, 41, 1)
     assert [turn.seq for turn in first.turns] == list(range(14, 41, 2))
-    assert await windows.load(tenant, id_, 41) == first
+    assert await windows.load(tenant, id_, 41, 1) == first
     await pool.execute("DELETE FROM messages WHERE conversation_id = $1", id_)
-    assert await windows.load(tenant, id_, 41) == first  # from the cache
-    await windows.note(tenant, id_, first, 42, PastTurn("新", "新"))
-    assert (await windows.load(tenant, id_, 43)).turns[-1].seq == 42
+    assert await windows.load(tenant, id_, 41, 1) == first  # from the cache
+    await windows.note(tenant, id_, first, (42, 1), PastTurn("新", "新"))
+    assert (await windows.load(tenant, id_, 43, 1)).turns[-1].seq == 42
 
 
 async def test_only_completed_turns_of_the_tenant_count(pool: Pool) -> None:
@@ -130,11 +130,11 @@ async def test_a_summary_moves_from_store_to_window(pool: Pool, cache: RedisCont
     tenant, id_ = await conversation(pool, 16)
     store, settings = PostgresContext(pool), ConversationSettings()
     windows = CachedContextWindow(store, cache, settings)
-    await windows.load(tenant, id_, 33)
+    await windows.load(tenant, id_, 33, 1)
     makers = [Summaries(store, cache, FakeChatModel("手册第1页到第6页。"), settings, SystemClock()) for _ in range(3)]
     written = await asyncio.gather(*(maker.update(tenant, id_, 32) for maker in makers))
     assert sum(written) == 1  # of three replicas told of the same answer
-    for window in (await windows.load(tenant, id_, 33), await store.window(tenant, id_, 33, 14)):
+    for window in (await windows.load(tenant, id_, 33, 1), await store.window(tenant, id_, 33, 14)):
         assert (window.summary, window.summary_seq) == ("手册第1页到第6页。", 12)
         assert [turn.seq for turn in window.turns] == list(range(14, 33, 2))
     before = await store.window(tenant, id_, 11, 14)  # as of a place that the summary goes beyond

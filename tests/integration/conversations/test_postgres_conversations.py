@@ -36,7 +36,7 @@ async def owner(pool: Pool) -> Owner:
 class FakeWindow:
     """A conversation without a past."""
 
-    async def load(self, _tenant_id: UUID, _conversation_id: UUID, before_seq: int) -> Window:
+    async def load(self, _tenant_id: UUID, _conversation_id: UUID, before_seq: int, _attempt: int | None) -> Window:
         return Window(before_seq - 1)
 
     async def note(self, *_arguments: object) -> None:

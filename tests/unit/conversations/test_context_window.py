@@ -80,34 +80,59 @@ async def test_turns_follow_each_other_without_asking_the_database_again() -> No
     store, cache = FakeStore(1), FakeCache()
     windows = context(store, cache)
     for number in range(2, 6):
-        window = await windows.load(TENANT, CONVERSATION, 2 * number - 1)
+        window = await windows.load(TENANT, CONVERSATION, 2 * number - 1, 1)
         assert numbers(window) == [f"q{earlier}" for earlier in range(1, number)]
-        await windows.note(TENANT, CONVERSATION, window, 2 * number, PastTurn(f"q{number}", f"a{number}"))
+        await windows.note(TENANT, CONVERSATION, window, (2 * number, 1), PastTurn(f"q{number}", f"a{number}"))
     assert store.asked == 1
 
 
 async def test_a_turn_that_failed_moves_the_window_on_without_being_part_of_it() -> None:
     store, cache = FakeStore(1), FakeCache()
     windows = context(store, cache)
-    window = await windows.load(TENANT, CONVERSATION, 3)
-    await windows.note(TENANT, CONVERSATION, window, 4, None)
-    assert numbers(await windows.load(TENANT, CONVERSATION, 5)) == ["q1"]
+    window = await windows.load(TENANT, CONVERSATION, 3, 1)
+    await windows.note(TENANT, CONVERSATION, window, (4, 1), None)
+    assert numbers(await windows.load(TENANT, CONVERSATION, 5, 1)) == ["q1"]
     assert store.asked == 1
 
 
-@pytest.mark.parametrize("seq", [1, 6, 20])
-async def test_a_cache_that_stands_elsewhere_is_not_used(seq: int) -> None:
+@pytest.mark.parametrize(("seq", "attempt"), [(2, 1), (6, 1), (20, 1), (4, 1), (4, 3)])
+async def test_a_cache_that_stands_elsewhere_is_not_used(seq: int, attempt: int) -> None:
     store, cache = FakeStore(2), FakeCache()
-    cache.window = Window(seq, (turn(9),))
-    assert numbers(await context(store, cache).load(TENANT, CONVERSATION, 5)) == ["q1", "q2"]
+    cache.window = Window(seq, (turn(9),), attempt=attempt)
+    window = await context(store, cache).load(TENANT, CONVERSATION, 5, 2)  # the answer before was written twice
+    assert numbers(window) == ["q1", "q2"]
+    assert cache.window == window
+
+
+async def test_a_question_asked_anew_goes_past_the_cache() -> None:
+    store, cache = FakeStore(2), FakeCache()
+    cache.window = Window(4, (turn(9),), attempt=1)
+    assert numbers(await context(store, cache).load(TENANT, CONVERSATION, 3)) == ["q1"]
+    assert cache.window.seq == 4
+
+
+async def test_before_the_first_question_there_is_nothing_to_ask_for() -> None:
+    store, cache = FakeStore(0), FakeCache()
+    cache.away = True
+    assert await context(store, cache).load(TENANT, CONVERSATION, 1, 0) == Window(0)
+    assert store.asked == 0
+
+
+async def test_the_first_turn_fills_the_cache() -> None:
+    store, cache = FakeStore(0), FakeCache()
+    windows = context(store, cache)
+    window = await windows.load(TENANT, CONVERSATION, 1, 0)
+    await windows.note(TENANT, CONVERSATION, window, (2, 1), PastTurn("q1", "a1"))
+    assert numbers(await windows.load(TENANT, CONVERSATION, 3, 1)) == ["q1"]
+    assert store.asked == 0
 
 
 async def test_without_redis_the_database_answers() -> None:
     store, cache = FakeStore(3), FakeCache()
     cache.away = True
     windows = context(store, cache)
-    window = await windows.load(TENANT, CONVERSATION, 7)
-    await windows.note(TENANT, CONVERSATION, window, 8, PastTurn("q", "a"))
+    window = await windows.load(TENANT, CONVERSATION, 7, 1)
+    await windows.note(TENANT, CONVERSATION, window, (8, 1), PastTurn("q", "a"))
     await windows.forget(TENANT, [CONVERSATION])
     assert numbers(window) == ["q1", "q2", "q3"]
 
@@ -121,10 +146,10 @@ async def test_deleted_conversations_are_buried() -> None:
 
 async def test_no_turn_drops_out_before_it_could_be_summarised() -> None:
     store = FakeStore(40, summary_seq=60)
-    window = await context(store, FakeCache(), context_turns=10).load(TENANT, CONVERSATION, 81)
+    window = await context(store, FakeCache(), context_turns=10).load(TENANT, CONVERSATION, 81, 1)
     assert (window.summary, len(window.turns)) == ("s", 10)
     store.summary_seq = 60 - 2 * SLACK_TURNS
-    window = await context(store, FakeCache(), context_turns=10).load(TENANT, CONVERSATION, 81)
+    window = await context(store, FakeCache(), context_turns=10).load(TENANT, CONVERSATION, 81, 1)
     assert len(window.turns) == 10 + SLACK_TURNS
 
 

@@ -112,7 +112,7 @@ class FakeTurns:
 
 
 class FakeWindow:
-    async def load(self, _tenant_id: UUID, _conversation_id: UUID, before_seq: int) -> Window:
+    async def load(self, _tenant_id: UUID, _conversation_id: UUID, before_seq: int, _attempt: int | None) -> Window:
         return Window(before_seq - 1)
 
     async def note(self, *_arguments: object) -> None: ...

@@ -72,7 +72,7 @@ class PostgresTurns:
                 seq=seq,
             )
             await add_event(conn, owner.tenant_id, sent)
-        return Turn(owner, sql.plain(rows[0]), sql.plain(rows[1]), 1, kb_ids)
+        return Turn(owner, sql.plain(rows[0]), sql.plain(rows[1]), 1, kb_ids, last["attempt"] if last else 0)
 
     async def begin_again(
         self, owner: Owner, conversation_id: UUID, message_id: UUID, lease: Lease, key: WriteKey | None = None

@@ -1,11 +1,13 @@
 """The bus of one process: where it publishes, and where its consumer groups read."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
+from typing import Final
 
 from deployments.engines import database, wakeups
 from deployments.wiring import Nodes
 from voicehelper.config import EventSettings
+from voicehelper.events.channel import Channel
 from voicehelper.events.relay import OutboxRelay
 from voicehelper.events.retry import RetryPolicy
 from voicehelper.events.source import ChannelSource
@@ -16,6 +18,7 @@ from voicehelper.ports.clock import SystemClock
 from voicehelper.ports.events import EventBus, EventSource, Handler
 from voicehelper.stores.postgres import guard
 from voicehelper.stores.postgres.dead_letters import PostgresDeadLetters
+from voicehelper.stores.postgres.event_attempts import PostgresAttemptLog
 from voicehelper.stores.postgres.outbox import PostgresOutbox
 from voicehelper.stores.redis_groups import RedisChannel
 from voicehelper.stores.redis_streams import RedisEventBus, connect_streams
@@ -23,13 +26,7 @@ from voicehelper.stores.redis_streams import RedisEventBus, connect_streams
 
 async def event_bus(nodes: Nodes) -> EventBus:
     """Where events are published; connects at first use."""
-
-    async def make() -> EventBus:
-        client = connect_streams(nodes.settings.redis_dsn())
-        nodes.resources.push_async_callback(client.aclose)
-        return RedisEventBus(client, nodes.settings.events)
-
-    return await nodes.shared("event bus", make)
+    return await nodes.shared("event bus", lambda: _BUSES[nodes.settings.events.backend](nodes))
 
 
 async def event_source(nodes: Nodes) -> EventSource:
@@ -37,10 +34,8 @@ async def event_source(nodes: Nodes) -> EventSource:
     letters = await dead_letters(nodes)
 
     async def make() -> EventSource:
-        settings = nodes.settings.events
-        client = connect_streams(nodes.settings.redis_dsn())
-        nodes.resources.push_async_callback(client.aclose)
-        return ChannelSource(lambda group: RedisChannel(client, group, settings), letters, retry_policy(settings))
+        open_channel = await _CHANNELS[nodes.settings.events.backend](nodes)
+        return ChannelSource(open_channel, letters, retry_policy(nodes.settings.events))
 
     return await nodes.shared("event source", make)
 
@@ -72,3 +67,37 @@ async def run_consumer(nodes: Nodes, group: str, handler: Handler, types: Collec
 def retry_policy(settings: EventSettings) -> RetryPolicy:
     """As configured."""
     return RetryPolicy(settings.max_attempts, settings.backoff_s, settings.outage_s, settings.handler_s)
+
+
+async def _redis_bus(nodes: Nodes) -> EventBus:
+    client = connect_streams(nodes.settings.redis_dsn())
+    nodes.resources.push_async_callback(client.aclose)
+    return RedisEventBus(client, nodes.settings.events)
+
+
+async def _redis_channels(nodes: Nodes) -> Callable[[str], Channel]:
+    client = connect_streams(nodes.settings.redis_dsn())
+    nodes.resources.push_async_callback(client.aclose)
+    return lambda group: RedisChannel(client, group, nodes.settings.events)
+
+
+async def _kafka_bus(nodes: Nodes) -> EventBus:
+    from voicehelper.stores.kafka import KafkaEventBus  # noqa: PLC0415 - the extra `kafka`
+
+    bus = KafkaEventBus(nodes.settings.events)
+    nodes.resources.push_async_callback(bus.close)
+    return bus
+
+
+async def _kafka_channels(nodes: Nodes) -> Callable[[str], Channel]:
+    from voicehelper.stores.kafka_groups import KafkaChannel  # noqa: PLC0415
+
+    attempts = PostgresAttemptLog(await database(nodes))
+    return lambda group: KafkaChannel(group, nodes.settings.events, attempts)
+
+
+_BUSES: Final[Mapping[str, Callable[[Nodes], Awaitable[EventBus]]]] = {"redis": _redis_bus, "kafka": _kafka_bus}
+_CHANNELS: Final[Mapping[str, Callable[[Nodes], Awaitable[Callable[[str], Channel]]]]] = {
+    "redis": _redis_channels,
+    "kafka": _kafka_channels,
+}

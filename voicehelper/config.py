@@ -168,6 +168,7 @@ class EventSettings(Section):
 
     backend: Literal["redis", "kafka"] = "redis"
     kafka_servers: str = Field("", description="host:port,... for backend `kafka`")
+    kafka_replicas: int = Field(1, gt=0, description="Replicas of the topic, where it does not exist yet")
     topic: str = Field("voicehelper.events", description="Prefix of the streams, or topic")
     partitions: int = Field(
         8, gt=0, description="Consumers of one group that can work at the same time; never lower it"

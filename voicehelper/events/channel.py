@@ -66,6 +66,22 @@ class Channel(Protocol):
         ...
 
 
+class AttemptLog(Protocol):
+    """Attempts at events, kept beyond the process for buses that cannot count. Every method raises `Unavailable`."""
+
+    async def begun(self, consumer: str, event: Event, attempt: int) -> None:
+        """The group's attempt `attempt` is about to begin."""
+        ...
+
+    async def attempts(self, consumer: str, event_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """Those of them that were begun, and how often."""
+        ...
+
+    async def forget(self, consumer: str, event_ids: Sequence[UUID]) -> None:
+        """They are done with."""
+        ...
+
+
 class FakeChannel:
     """A channel in memory. A test pushes deliveries and looks at what was finished."""
 

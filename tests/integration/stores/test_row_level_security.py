@@ -73,6 +73,7 @@ def row_of(table: str, tenant: UUID) -> dict[str, object]:
         | {"id": UUID(int=n + 13), "consumer": "c", "event_id": UUID(int=n + 12), "type": "x", "version": 1}
         | {"payload": {}, "occurred_at": "now", "attempts": 1, "error": "x"},
         "processed_events": own | {"consumer": "c", "event_id": UUID(int=n + 12)},
+        "event_attempts": own | {"consumer": "c", "event_id": UUID(int=n + 12), "attempts": 1},
     }
     return rows[table]
 
@@ -81,6 +82,7 @@ ORDER = [
     *("tenants", "users", "knowledge_bases", "documents", "document_versions", "chunks", "keyword_changes"),
     *("object_deletions", "conversations", "messages", "feedback", "roles", "sessions", "refresh_tokens", "api_keys"),
     *("identity_changes", "audit_logs", "idempotency_keys", "outbox", "dead_letters", "processed_events"),
+    "event_attempts",
 ]
 
 
@@ -360,6 +362,7 @@ def _identity(table: str) -> list[str]:
         "identity_changes": ["tenant_id"],
         "idempotency_keys": ["tenant_id"],
         "processed_events": ["tenant_id"],
+        "event_attempts": ["tenant_id"],
         "object_deletions": ["object_key"],
     }
     return keys.get(table, ["id"])

@@ -1,4 +1,4 @@
-DROP TABLE processed_events, dead_letters, feedback, idempotency_keys, audit_logs, identity_changes, login_failures, api_keys,
+DROP TABLE event_attempts, processed_events, dead_letters, feedback, idempotency_keys, audit_logs, identity_changes, login_failures, api_keys,
     signing_keys, refresh_tokens, sessions, roles;
 DROP FUNCTION audit_logs_are_final();
 DROP FUNCTION identity_changes_ordered();

@@ -223,3 +223,13 @@ CREATE TABLE processed_events (
     PRIMARY KEY (consumer, event_id)
 );
 CREATE INDEX processed_events_old ON processed_events (at);
+
+-- Attempts at events that did not succeed at once, where the bus itself cannot count them (Kafka).
+CREATE TABLE event_attempts (
+    consumer text NOT NULL,
+    event_id uuid NOT NULL,
+    tenant_id uuid NOT NULL,
+    attempts integer NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (consumer, event_id)
+);

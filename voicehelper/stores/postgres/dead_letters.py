@@ -118,12 +118,13 @@ class PostgresDeadLetters:
         return letter
 
     async def prune(self, keep_s: float) -> None:
-        """Forget letters that were replayed, and events that were handled, twice as long ago as events can come again:
-        see `events.relay.Prunable`."""
+        """Forget letters that were replayed, and events that were handled or begun, twice as long ago as events can
+        come again: see `events.relay.Prunable`."""
         async with connection(self._pool, SYSTEM) as conn:
             for old in (
                 "DELETE FROM dead_letters WHERE replayed_at < now() - make_interval(secs => $1)",
                 "DELETE FROM processed_events WHERE at < now() - make_interval(secs => $1)",
+                "DELETE FROM event_attempts WHERE at < now() - make_interval(secs => $1)",
             ):
                 await conn.execute(old, 2 * keep_s)
 

@@ -98,7 +98,7 @@ class Bare:
         run, mine = new_id(), (conversation_id, self._tenant, self._user)
         async with self._pool.connection() as connection:
             await _all(connection, LOCK, *mine)
-            last = await _all(connection, LAST, conversation_id, self._tenant)
+            last = await _all(connection, LAST, conversation_id, self._tenant, 6.0)
             seq = last[0]["seq"] + 1 if last else 1
             new = (new_id(), self._tenant, conversation_id, seq, body.content, Jsonb([]), new_id(), run)
             rows = await _all(connection, INSERT, *new, title_of(body.content), 6.0, 30.0)

@@ -7,6 +7,7 @@ victim's may be in any response, and at the end the victim's rows must be what t
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from tests.prove.tenancy_asgi import Direct, Reply
 from tests.prove.tenancy_findings import Findings, difference, leaked, look
 from tests.prove.tenancy_making import Maker
 from tests.prove.tenancy_rows import Rows
-from tests.prove.tenancy_slots import PARTIES, Probe, Request, slots_of, sockets_of, weight_of
+from tests.prove.tenancy_slots import PARTIES, Probe, Request, slots_of, sockets, weight_of
 from tests.prove.tenancy_things import Party, Tenant, unknown_parameters
 from tests.prove.tenancy_world import World
 
@@ -29,7 +30,7 @@ class Prober:
         self._direct, self._world, self._victim = direct, world, victim
         self._random = random.Random(seed)
         self.findings = Findings()
-        self._sockets = sockets_of(direct.app)
+        self._sockets = sockets()
         self._maker = Maker(world, attackers, victim, self._sockets, self._random)
 
     async def run(self, count: int) -> Findings:
@@ -51,12 +52,17 @@ class Prober:
         return self.findings
 
     async def _still_in(self) -> None:
-        """The victim's people are still logged in."""
+        """The victim's people are still logged in, and can follow their conversations."""
         for party in self._victim.parties.values():
             path = f"/api/v1/conversations/{party.ids['conversation'][0]}"
             reply = await self._direct.call("GET", path, party.token)
             if reply.status != 200:
                 self.findings.add(f"the victim's {party.kind}", f"is no longer let in: {reply.status}")
+            for template in self._sockets:
+                path = re.sub(r"{\w+}", party.ids["conversation"][0], template)
+                code, _ = await self._direct.socket(path, party.token)
+                if code:
+                    self.findings.add(f"the victim's {party.kind}", f"cannot follow {path}: closed {code}")
 
     def _probes(self) -> Iterator[Probe]:
         plan = [

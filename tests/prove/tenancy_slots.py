@@ -1,11 +1,15 @@
 """What a probe is, and where in the OpenAPI document there is room for something stolen."""
 
+import importlib
 import json
+import pkgutil
 from dataclasses import dataclass
-from typing import Any
+
+from fastapi.routing import APIWebSocketRoute
 
 from tests.prove.tenancy_document import Operation
 from tests.prove.tenancy_things import SOURCES, Party, Tenant, kind_of
+from voicehelper.gateway import routes
 
 PARTIES = {"owner": 45, "member": 12, "visitor": 12, "key": 15, "anonymous": 4, "forged": 12}
 """Who tries, and how often: most often those whom permissions stop least."""
@@ -63,13 +67,11 @@ def slots_of(operation: Operation) -> list[Slot]:
     return found
 
 
-def sockets_of(app: Any) -> list[str]:
+def sockets() -> list[str]:
     """Paths of the WebSocket routes, which the OpenAPI document does not list."""
-    found = []
-    for route in getattr(app, "routes", ()):
-        if type(route).__name__ in {"APIWebSocketRoute", "WebSocketRoute"}:
-            found.append(route.path)
-    return found
+    modules = [importlib.import_module(f"{routes.__name__}.{m.name}") for m in pkgutil.iter_modules(routes.__path__)]
+    found = [route for module in modules if hasattr(module, "router") for route in module.router.routes]
+    return [route.path for route in found if isinstance(route, APIWebSocketRoute)]
 
 
 def weight_of(operation: Operation) -> float:

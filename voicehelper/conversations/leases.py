@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from uuid import UUID
 
 from voicehelper.conversations.runs import AnswerRun
+from voicehelper.conversations.tasks import end_tasks
 from voicehelper.conversations.turns import TurnRepository
 from voicehelper.errors import VoiceHelperError
 from voicehelper.ports.clock import Clock
@@ -36,9 +36,7 @@ class Leases:
     async def stop(self) -> None:
         """End the background work."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end_tasks([self._task])
 
     async def tend(self) -> None:
         """One round. Renewing comes first: after a pause of the database, our own answers are not taken for dead."""

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from voicehelper.conversations.live import LiveEvent, Mark, Signal, Thread
 from voicehelper.conversations.live_watches import QueuedWatch, Watches, in_order
+from voicehelper.conversations.tasks import end_tasks
 from voicehelper.errors import Unavailable
 from voicehelper.stores.redis import RedisLink, tenant_key
 from voicehelper.telemetry import get_logger
@@ -64,9 +65,7 @@ class RedisLiveLog:
         with suppress(Unavailable):
             while self._waiting:
                 await self._flush()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
 
     def append(self, thread: Thread, event: LiveEvent) -> None:
         """See `LiveLog`."""

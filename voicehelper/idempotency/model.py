@@ -1,6 +1,7 @@
 """What identifies a write, and what is kept of it."""
 
 import hashlib
+import hmac
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -20,7 +21,8 @@ class WriteKey:
     Attributes:
         actor_id: the user, visitor or API key that writes.
         key_hash: SHA-256 of the `Idempotency-Key`.
-        fingerprint: SHA-256 of what is written; another one under the same key is a mistake of the client's.
+        fingerprint: of what is written; another one under the same key is a mistake of the client's. Keyed with the
+            `Idempotency-Key`, which is stored nowhere: who reads the table cannot try passwords against it.
     """
 
     tenant_id: UUID
@@ -31,7 +33,8 @@ class WriteKey:
     @classmethod
     def of(cls, tenant_id: UUID, actor_id: UUID, key: str, fingerprint: bytes) -> "WriteKey":
         """`key` as `parse_key` gives it, `fingerprint` as `fingerprint` does."""
-        return cls(tenant_id, actor_id, hashlib.sha256(key.encode()).digest(), fingerprint)
+        secret = key.encode()
+        return cls(tenant_id, actor_id, hashlib.sha256(secret).digest(), hmac.digest(secret, fingerprint, "sha256"))
 
     @property
     def lock(self) -> int:

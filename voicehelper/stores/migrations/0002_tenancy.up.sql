@@ -141,7 +141,7 @@ CREATE TABLE idempotency_keys (
     tenant_id uuid NOT NULL,
     actor_id uuid NOT NULL,
     key_hash bytea NOT NULL,                                   -- SHA-256 of the key
-    fingerprint bytea NOT NULL,                                -- SHA-256 of method, path and body
+    fingerprint bytea NOT NULL,                                -- of method, path and body, keyed with the key
     locked_until timestamptz,                                  -- set while the first request runs
     status integer,                                            -- set with the response
     headers jsonb NOT NULL DEFAULT '{}',

@@ -161,10 +161,10 @@ class UserCreated(_OfUser):
 
 
 class UserUpdated(_OfUser):
-    """An account's name or role changed."""
+    """An account's name or role changed, or whether it administers the platform."""
 
     type = "user.updated"
-    changed: tuple[Literal["name", "role", "email"], ...]
+    changed: tuple[Literal["name", "role", "platform"], ...]
     user_version: int
 
 

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -17,6 +18,7 @@ from voicehelper.events.fact import UnreadableEvent, new_event
 from voicehelper.ids import new_id
 from voicehelper.ports.events import Event
 
+ROOT = Path(__file__).parents[3]
 IDS = {name: str(new_id()) for name in ("document_id", "kb_id", "version_id")}
 PERSONAL = {"email", "name", "text", "content", "title", "comment", "address", "phone", "token", "message", "error"}
 
@@ -67,6 +69,12 @@ def test_types_are_unique_well_formed_and_explained() -> None:
         assert fact.__doc__
         assert not PERSONAL & set(fact.model_fields)
         assert fact.order == "tenant" or fact.model_fields["user_id"].annotation is UUID
+
+
+def test_every_fact_is_published_somewhere() -> None:
+    """A type that nobody publishes is a promise nobody keeps."""
+    stores = [path.read_text() for path in (ROOT / "voicehelper" / "stores").rglob("*.py")]
+    assert [fact.__name__ for fact in FACTS if not any(f"{fact.__name__}(" in text for text in stores)] == []
 
 
 def test_an_answer_has_numbers_where_they_are_known() -> None:

@@ -7,12 +7,15 @@ from uuid import UUID
 import asyncpg
 
 from voicehelper.errors import Conflict, InvalidInput, NotFound, VersionConflict
+from voicehelper.events.catalogue import TenantCreated, UserCreated, UserDisabled, UserEnabled, UserUpdated
+from voicehelper.events.fact import Fact
 from voicehelper.identity.model import User, UserChange, UserQuery
 from voicehelper.identity.permissions import BUILT_IN
 from voicehelper.ids import new_id
 from voicehelper.stores.postgres.guard import SYSTEM, Scope, transaction
 from voicehelper.stores.postgres.guard import connection as connected
 from voicehelper.stores.postgres.identity_changes import record_change
+from voicehelper.stores.postgres.outbox import add_event, add_events
 from voicehelper.stores.postgres.pool import Connection, Pool
 
 OWNER = "owner"
@@ -99,6 +102,7 @@ class PostgresUsers:
             values = (change.name, change.role, change.disabled, change.platform)
             await connection.execute(_CHANGE, tenant_id, user_id, *values)
             await record_change(connection, "user", tenant_id, user_id, self._access_token_s)
+            await add_events(connection, [(tenant_id, fact) for fact in _facts(user_id, version + 1, change)])
             return await _fetch(connection, tenant_id, user_id)
 
     async def set_password(
@@ -120,10 +124,14 @@ class PostgresUsers:
     async def create_admin(self, tenant: str, email: str, password_hash: str) -> User:
         """See `UserRepository`."""
         async with transaction(self._pool, SYSTEM) as connection:
-            await connection.execute(
-                "INSERT INTO tenants (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", new_id(), tenant
+            made = await connection.fetchval(
+                "INSERT INTO tenants (id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING id",
+                new_id(),
+                tenant,
             )
-            tenant_id = await connection.fetchval("SELECT id FROM tenants WHERE name = $1", tenant)
+            if made is not None:
+                await add_event(connection, made, TenantCreated())
+            tenant_id = made or await connection.fetchval("SELECT id FROM tenants WHERE name = $1", tenant)
             user = User(new_id(), tenant_id, email, password_hash, OWNER, platform=True)
             await add_user(connection, user)
             return await _fetch(connection, tenant_id, user.id)
@@ -150,6 +158,19 @@ async def add_user(connection: Connection, user: User) -> None:
         )
     except asyncpg.UniqueViolationError as error:
         raise Conflict("This e-mail address is taken") from error
+    await add_event(connection, user.tenant_id, UserCreated(user_id=user.id, kind=user.kind, role=user.role))
+
+
+def _facts(user_id: UUID, version: int, change: UserChange) -> list[Fact]:
+    """What happens to a user by `change`."""
+    given = {"name": change.name, "role": change.role, "platform": change.platform}
+    changed = tuple(name for name, value in given.items() if value is not None)
+    facts: list[Fact] = []
+    if changed:
+        facts.append(UserUpdated(user_id=user_id, changed=changed, user_version=version))
+    if change.disabled is not None:
+        facts.append(UserDisabled(user_id=user_id) if change.disabled else UserEnabled(user_id=user_id))
+    return facts
 
 
 async def hold_role(connection: Connection, tenant_id: UUID, role: str) -> None:

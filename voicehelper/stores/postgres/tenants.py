@@ -6,11 +6,13 @@ from uuid import UUID
 import asyncpg
 
 from voicehelper.errors import Conflict, NotFound, VersionConflict
+from voicehelper.events.catalogue import TenantCreated, TenantDisabled, TenantEnabled, TenantUpdated
 from voicehelper.identity.model import User
 from voicehelper.identity.tenants import Tenant, TenantChange, TenantQuery
 from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
 from voicehelper.stores.postgres.identity import add_user, like
 from voicehelper.stores.postgres.identity_changes import record_change
+from voicehelper.stores.postgres.outbox import add_event
 from voicehelper.stores.postgres.pool import Pool
 
 _TENANT = "id, name, disabled, version, created_at, updated_at"
@@ -54,6 +56,7 @@ class PostgresTenants:
                 row = await conn.fetchrow(_CREATE, owner.tenant_id, name)
             except asyncpg.UniqueViolationError as error:
                 raise Conflict("A tenant has this name") from error
+            await add_event(conn, owner.tenant_id, TenantCreated())
             await add_user(conn, owner)
         assert row is not None  # it was just written
         return Tenant(**dict(row))
@@ -71,5 +74,9 @@ class PostgresTenants:
             except asyncpg.UniqueViolationError as error:
                 raise Conflict("A tenant has this name") from error
             await record_change(conn, "tenant", tenant_id, tenant_id, self._token_s)
+            if change.name is not None:
+                await add_event(conn, tenant_id, TenantUpdated())
+            if change.disabled is not None:
+                await add_event(conn, tenant_id, TenantDisabled() if change.disabled else TenantEnabled())
         assert row is not None  # locked above
         return Tenant(**dict(row))

@@ -2,10 +2,12 @@
 
 from uuid import UUID
 
+from voicehelper.events.catalogue import UserDisabled
 from voicehelper.identity.model import User
 from voicehelper.stores.postgres.guard import connection, transaction
 from voicehelper.stores.postgres.identity import USERS
 from voicehelper.stores.postgres.identity_changes import record_change
+from voicehelper.stores.postgres.outbox import add_event
 from voicehelper.stores.postgres.pool import Pool
 
 _OF = (
@@ -39,6 +41,7 @@ class PostgresVisitors:
             if not await conn.fetchval(_DISMISS, tenant_id, visitor_id):
                 return False
             await record_change(conn, "user", tenant_id, visitor_id, self._visitor_token_s)
+            await add_event(conn, tenant_id, UserDisabled(user_id=visitor_id))
             # A visitor's token names its conversation as others name their session.
             await record_change(conn, "session", tenant_id, conversation_id, self._visitor_token_s)
         return True

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -128,7 +128,7 @@ async def gateway(
 
 @pytest.mark.parametrize(("halt", "expected"), [("handled", 0), ("stored", 0), ("committed", 1)])
 async def test_a_killed_process_has_done_all_or_nothing(
-    pool: Pool, postgres_dsn: str, halt: str, expected: int, tenant_and_user: Callable[[], tuple[UUID, UUID]]
+    pool: Pool, postgres_dsn: str, halt: str, expected: int, tenant_and_user: Callable[[], Awaitable[tuple[UUID, UUID]]]
 ) -> None:
     """Killed between handler and response: then the same request again, to another process."""
     tenant, user = await tenant_and_user()

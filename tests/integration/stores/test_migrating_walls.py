@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -21,7 +21,7 @@ LATEST = len(load_migrations())
 
 
 @pytest.fixture(scope="module")
-def server(engine_folder: Path) -> EmbeddedPostgres:
+def server(engine_folder: Path) -> Iterator[EmbeddedPostgres]:
     """A server on which nothing was migrated yet."""
     folder = engine_folder / "fresh"
     made = EmbeddedPostgres(folder, random_port(), "test-password", engine_folder / "fresh.log", durable=False)

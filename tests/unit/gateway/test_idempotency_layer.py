@@ -202,7 +202,7 @@ async def _call(rig: Rig, receive: Callable[[], Awaitable[Message]]) -> None:
 
 
 async def test_a_client_that_leaves_before_its_body_is_whole(rig: Rig) -> None:
-    messages = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"{", "more_body": True}]
+    messages: list[Message] = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"{", "more_body": True}]
 
     async def receive() -> Message:
         return messages.pop()

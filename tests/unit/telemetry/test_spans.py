@@ -21,8 +21,10 @@ def test_attributes_exceptions_and_status_are_redacted() -> None:
     ):
         raise ValueError("Key (email)=(wang@example.com) already exists")
     inner = exporter.get_finished_spans()[0]
+    noted = inner.events[0].attributes
+    assert inner.attributes and noted and inner.parent and inner.start_time and inner.end_time
     assert dict(inner.attributes) == {"note": "[phone]", "rows": 3, "names": ["[email]"], "api_key": "[secret]"}
     assert "wang@" not in inner.to_json()
-    assert "already exists" in inner.events[0].attributes["exception.message"]
+    assert "already exists" in str(noted["exception.message"])
     assert inner.parent.span_id == outer.get_span_context().span_id
     assert inner.end_time >= inner.start_time

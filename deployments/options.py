@@ -37,7 +37,9 @@ def _chat(settings: Settings) -> Load:
 
 
 LOADS: dict[str, Callable[[Settings], Load]] = {
-    GATEWAY: lambda _: Load(ongoing=256, queued=128, cpus=0.2, margin=64),
+    # Queued is what the proxy holds while it finds a replica: a burst (every client again at once, after an outage) must
+    # fit, since what does not is refused as plain text and not in our words.
+    GATEWAY: lambda _: Load(ongoing=256, queued=1024, cpus=0.2, margin=64),
     "rag": lambda _: Load(ongoing=128, queued=64),
     "retrieval": lambda _: Load(ongoing=64, queued=128),
     "embedder": lambda _: Load(ongoing=64, queued=128),

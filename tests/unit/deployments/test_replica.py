@@ -36,7 +36,7 @@ CLOSED: list[str] = []
 
 @pytest.fixture
 def make(monkeypatch):
-    monkeypatch.setattr(module, "configure_logging", lambda _level: None)
+    monkeypatch.setattr(module, "configure_logging", lambda _level, _stream: None)
     monkeypatch.setattr(module, "configure_tracing", lambda _service, _endpoint: None)
     CLOSED.clear()
 

@@ -36,6 +36,8 @@ TOPOLOGIES = {
     "deployments": dict.fromkeys(NODES, "deployment"),
 }
 _START_S = 120.0
+LIMITS = {"answers_per_user": 6000}
+"""One administrator asks all the questions of these tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,7 +58,7 @@ class Platform:
     def deploy(self, **args: Any) -> None:
         """Deploy the application with these settings in place of the config file's, and wait until it serves."""
         config = serve_config(self.settings, self.instance)
-        config["applications"][0]["args"] = self.args = args
+        config["applications"][0]["args"] = self.args = {"limits": LIMITS} | args
         application = ServeApplication(self.instance, config)
         asyncio.run(application.start())
         _until_ready(application)

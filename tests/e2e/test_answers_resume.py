@@ -52,6 +52,7 @@ def test_cut_resumed_watched_and_asked_twice(
     answer_with(model, SENTENCE * 8, delay=0.05)
     conversation = client.create_conversation([str(base.id)]).id
     path = f"/api/v1/conversations/{conversation}/messages"
+    key = f"asked in {conversation}"
     frames: list[dict[str, Any]] = []
     address = f"{app.instance.http_url.replace('http', 'ws', 1)}/ws/conversations/{conversation}"
     offered = [Subprotocol("voicehelper"), Subprotocol(f"bearer.{client._token}")]
@@ -65,7 +66,7 @@ def test_cut_resumed_watched_and_asked_twice(
     device = threading.Thread(target=watch)
     device.start()
     question = {"content": "退款多久到账？", "stream": True}
-    got = read(http, "POST", path, 3000, json=question, headers={"idempotency-key": "k"})
+    got = read(http, "POST", path, 3000, json=question, headers={"idempotency-key": key})
     answer = json.loads(got[0].split("data: ")[1].split("\n")[0])["answer"]["id"]
     cuts = 0
     while "event: message.completed" not in got[-1]:
@@ -77,7 +78,7 @@ def test_cut_resumed_watched_and_asked_twice(
     assert [event_id(block) for block in got] == [str(n) for n in range(1, len(got) + 1)]
     assert [frame["id"] for frame in frames] == [event_id(block) for block in got]
     requests = len(model.requests)
-    again = http.post(path, json={"content": "退款多久到账？"}, headers={"idempotency-key": "k"})
+    again = http.post(path, json={"content": "退款多久到账？"}, headers={"idempotency-key": key})
     assert again.headers["idempotent-replayed"] == "true"
     assert again.json()["answer"]["id"] == answer
     assert len(model.requests) == requests

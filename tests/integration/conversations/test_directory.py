@@ -46,7 +46,8 @@ async def say(pool: Pool, owner: Owner, conversation: Any, *texts: str) -> list[
 
 
 async def events(pool: Pool) -> list[tuple[str, dict[str, Any]]]:
-    return [(row["type"], row["payload"]) for row in await pool.fetch("SELECT type, payload FROM outbox ORDER BY seq")]
+    query = "SELECT type, payload FROM outbox WHERE type NOT LIKE 'tenant.%' AND type NOT LIKE 'user.%' ORDER BY seq"
+    return [(row["type"], row["payload"]) for row in await pool.fetch(query)]
 
 
 async def test_pages_hold_every_conversation_once(pool: Pool, owner: Owner, directory: ConversationDirectory) -> None:

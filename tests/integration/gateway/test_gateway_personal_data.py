@@ -7,15 +7,12 @@ from pathlib import Path
 
 import pytest
 import structlog
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from tests.fakes.spans import SPANS
 from tests.prove.tenancy_asgi import ADMIN, PASSWORD, Direct, Upload, application, settings_for
 from voicehelper.stores.postgres.pool import Pool
-from voicehelper.telemetry import configure_logging, configure_tracing
-from voicehelper.telemetry.spans import RedactedSpans
+from voicehelper.telemetry import configure_logging
 
 PHONE, EMAIL, CARD = "13812345678", "wang.xiaoming@example.com", "6222021234567890128"
 IDENTITY, GUESS = "11010519491231002X", "Wrong1-Guess2-Here3"
@@ -39,12 +36,7 @@ def logs() -> Iterator[io.StringIO]:
 @pytest.fixture
 def spans() -> InMemorySpanExporter:
     """All that is traced."""
-    exporter = InMemorySpanExporter()
-    configure_tracing("test")
-    provider = trace.get_tracer_provider()
-    assert isinstance(provider, TracerProvider)
-    provider.add_span_processor(RedactedSpans(SimpleSpanProcessor(exporter)))
-    return exporter
+    return SPANS
 
 
 async def session(direct: Direct) -> list[str]:

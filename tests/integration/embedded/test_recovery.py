@@ -104,7 +104,7 @@ async def test_postgres_comes_back_with_every_acknowledged_row(running: Running)
             await connection.close(timeout=2)
 
     stop = asyncio.Event()
-    failures = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
+    failures = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
     writer = asyncio.create_task(write_until_stopped(write, stop, failures))
     await asyncio.sleep(0.5)
     first = running.pid("postgres")

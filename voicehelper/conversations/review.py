@@ -23,7 +23,7 @@ class ReviewRepository(Protocol):
 
 class ConversationReview:
     """What a holder of `conversations:review` may see. No look without an entry in the audit log: it is written before
-    anything is shown."""
+    anything is shown, and only of what was there to be seen."""
 
     def __init__(self, repository: ReviewRepository, audit: AuditLog) -> None:
         self._repository = repository
@@ -33,10 +33,12 @@ class ConversationReview:
         """Conversations of the tenant, last asked in first."""
         user = {"user_id": str(chosen.user_id)} if chosen.user_id else {}
         entry = act_of(by, "conversation.listed", "conversation", "", searched=bool(chosen.text), **user)
+        found = await self._repository.page(by.tenant_id, chosen, limit, after)
         await self._audit.record(entry)
-        return await self._repository.page(by.tenant_id, chosen, limit, after)
+        return found
 
     async def messages(self, by: Principal, conversation_id: UUID, limit: int, after_seq: int) -> list[Message]:
         """Messages of one. Raises `NotFound`."""
+        found = await self._repository.messages(by.tenant_id, conversation_id, limit, after_seq)
         await self._audit.record(act_of(by, "conversation.reviewed", "conversation", conversation_id))
-        return await self._repository.messages(by.tenant_id, conversation_id, limit, after_seq)
+        return found

@@ -136,6 +136,8 @@ async def test_operators_review_and_are_written_down(harness: Any) -> None:
         member.tenant_id,
     )
     assert [tuple(act) for act in acts] == [("conversation.listed", ""), ("conversation.reviewed", conversation)]
+    elsewhere = "SELECT count(*) FROM audit_logs WHERE action = 'conversation.reviewed' AND tenant_id <> $1"
+    assert await harness.pool.fetchval(elsewhere, member.tenant_id) == 0, "what is not there is not reviewed"
 
 
 @pytest.mark.parametrize("query", ["q=%00", "q=" + "a" * 101, "archived=maybe", "limit=0", "limit=201", "cursor=x"])

@@ -15,7 +15,7 @@ from voicehelper.embedded.postgres import EmbeddedPostgres
 from voicehelper.embedded.process import EngineError, stop
 from voicehelper.embedded.valkey import EmbeddedValkey
 from voicehelper.identity import User
-from voicehelper.identity.api_key_format import make_api_key
+from voicehelper.identity.opaque_tokens import API_KEY
 from voicehelper.ids import new_id
 from voicehelper.ports.clock import SystemClock
 from voicehelper.stores.authentication import AuthenticationStack, authentication
@@ -107,7 +107,7 @@ async def _fill(pool: Pool, users: int, keys: int, revoked: int) -> tuple[list[U
         )
         for n in range(keys):
             key_id: UUID = new_id()
-            text, secret_hash = make_api_key(key_id)
+            text, secret_hash = API_KEY.make(key_id)
             texts.append(text)
             await conn.execute(
                 "INSERT INTO api_keys (id, tenant_id, user_id, name, secret_hash, permissions)"

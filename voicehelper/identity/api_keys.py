@@ -8,8 +8,8 @@ from uuid import UUID
 
 from voicehelper.errors import Forbidden, InvalidInput, NotFound
 from voicehelper.identity.acts import Acts, act_of
-from voicehelper.identity.api_key_format import make_api_key
 from voicehelper.identity.model import Principal
+from voicehelper.identity.opaque_tokens import API_KEY
 from voicehelper.identity.permissions import unknown_permissions
 from voicehelper.ids import new_id
 
@@ -75,7 +75,7 @@ class ApiKeys:
         now = self._acts.now()
         self._check_end(by, now, expires_at)
         key = ApiKey(new_id(), by.tenant_id, by.user_id, name, permissions, now, expires_at)
-        text, secret_hash = make_api_key(key.id)
+        text, secret_hash = API_KEY.make(key.id)
         async with self._acts.unit(by.tenant_id):
             await self._store.add(key, secret_hash)
             facts = {"permissions": sorted(permissions), "expires_at": expires_at.isoformat() if expires_at else None}

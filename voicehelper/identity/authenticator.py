@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from voicehelper.errors import TokenExpired, TokenRevoked, Unauthenticated, Unavailable, VoiceHelperError
-from voicehelper.identity.api_key_format import PREFIX, parse_api_key
 from voicehelper.identity.feed import IdentityFeed, Subject
 from voicehelper.identity.key_ring import SigningKeys
 from voicehelper.identity.key_uses import KeyUses
 from voicehelper.identity.lru import Lru
 from voicehelper.identity.model import Principal
+from voicehelper.identity.opaque_tokens import API_KEY
 from voicehelper.identity.standing import ApiKeyFacts, PrincipalRepository, Standing, Standings
 from voicehelper.identity.tokens import LEEWAY_S, Claims, TokenVerifier
 from voicehelper.ports.clock import Clock
@@ -127,7 +127,9 @@ class Authenticator:
         digest = hashlib.sha256(credential.encode()).digest()
         entry = self._entries.get(digest)
         if entry is None or not self._holds(entry):
-            entry = await (self._api_key(credential) if credential.startswith(PREFIX) else self._token(credential))
+            entry = await (
+                self._api_key(credential) if credential.startswith(API_KEY.prefix) else self._token(credential)
+            )
             self._entries.put(digest, entry)
         return entry
 
@@ -177,7 +179,7 @@ class Authenticator:
         return _Entry(principal, claims.expires_at + LEEWAY_S, family, standing.subjects, standing.seq)
 
     async def _api_key(self, text: str) -> _Entry:
-        parsed = parse_api_key(text)
+        parsed = API_KEY.parse(text)
         if parsed is None:
             raise Unauthenticated
         facts, seq = await self._api_key_facts(parsed.id)

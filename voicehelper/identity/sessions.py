@@ -3,8 +3,6 @@
 Whoever presents a used one has copied it, or was copied: the family ends (RFC 9700, 4.14.2).
 """
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,15 +15,11 @@ from voicehelper.errors import NotFound, TokenExpired, TokenRevoked, Unauthentic
 from voicehelper.identity.acts import Acts, act_of, anonymous_act
 from voicehelper.identity.audit import AuditEntry
 from voicehelper.identity.model import AccessToken, Principal, TokenPair, User, UserRepository
+from voicehelper.identity.opaque_tokens import REFRESH_TOKEN, Presented
 from voicehelper.ids import new_id
 from voicehelper.telemetry import get_logger
 
 log = get_logger(__name__)
-
-PREFIX = "vhr_"
-_SECRET_BYTES = 32
-_ID_END = len(PREFIX) + 32
-_LENGTH = _ID_END + 1 + 43  # base64url of 32 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +33,6 @@ class Session:
     created_at: datetime
     last_used_at: datetime
     expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshToken:
-    """A presented refresh token: which session it names, and its SHA-256."""
-
-    session_id: UUID
-    digest: bytes
 
 
 class Rotation(Enum):
@@ -66,12 +52,12 @@ class SessionStore(Protocol):
         """A new session with its first refresh token."""
         ...
 
-    async def tenant_of(self, token: RefreshToken) -> UUID | None:
+    async def tenant_of(self, token: Presented) -> UUID | None:
         """Whose token it is; None for one that is not known, or that names another session."""
         ...
 
     async def rotate(
-        self, tenant_id: UUID, token: RefreshToken, digest: bytes, now: datetime, expires_at: datetime
+        self, tenant_id: UUID, token: Presented, digest: bytes, now: datetime, expires_at: datetime
     ) -> tuple[Rotation, UUID | None]:
         """Use the token up, atomically, and store its successor; with the user's id where it is `ROTATED`."""
         ...
@@ -125,7 +111,7 @@ class Sessions:
         """A new session of `user`, who has just proved who he is; within the caller's transaction."""
         now = self._acts.now()
         session = Session(new_id(), user.tenant_id, user.id, client[:200], now, now, now + self._life)
-        text, digest = make_refresh_token(session.id)
+        text, digest = REFRESH_TOKEN.make(session.id)
         await self._store.add(session, digest)
         created = AuditEntry(user.tenant_id, "session.created", "user", user.id, "session", str(session.id))
         await self._acts.audit.record(created)
@@ -139,16 +125,16 @@ class Sessions:
             TokenExpired: it was not used in time.
             TokenRevoked: the session or the account has ended; or the token was used before, which ends the session.
         """
-        token = parse_refresh_token(text)
+        token = REFRESH_TOKEN.parse(text)
         tenant_id = await self._store.tenant_of(token) if token else None
         if token is None or tenant_id is None:
             raise Unauthenticated
-        renewed, digest = make_refresh_token(token.session_id)
+        renewed, digest = REFRESH_TOKEN.make(token.id)
         now = self._acts.now()
         async with self._acts.unit(tenant_id):
             outcome, user_id = await self._store.rotate(tenant_id, token, digest, now, now + self._life)
             if outcome is Rotation.REUSED:
-                await self._end_family(tenant_id, token.session_id)
+                await self._end_family(tenant_id, token.id)
             user = await self._users.get(tenant_id, user_id) if user_id else None
         if outcome is Rotation.EXPIRED:
             raise TokenExpired
@@ -156,7 +142,7 @@ class Sessions:
             raise Unauthenticated
         if outcome is not Rotation.ROTATED or user is None or not user.active:
             raise TokenRevoked
-        return self._pair(user, token.session_id, renewed)
+        return self._pair(user, token.id, renewed)
 
     async def of(self, by: Principal) -> Sequence[Session]:
         """The caller's own sessions, last used first."""
@@ -193,21 +179,3 @@ class Sessions:
     def _pair(self, user: User, session_id: UUID, refresh: str) -> TokenPair:
         access = self._issuer.issue(user, session_id)
         return TokenPair(access.token, access.expires_in, refresh, int(self._life.total_seconds()))
-
-
-def make_refresh_token(session_id: UUID) -> tuple[str, bytes]:
-    """A refresh token to hand out, and its hash to store."""
-    text = f"{PREFIX}{session_id.hex}_{secrets.token_urlsafe(_SECRET_BYTES)}"
-    return text, hashlib.sha256(text.encode()).digest()
-
-
-def parse_refresh_token(text: str) -> RefreshToken | None:
-    """The parts of `text`; None where it is not of this form."""
-    if len(text) != _LENGTH or not text.startswith(PREFIX) or text[_ID_END] != "_" or not text.isascii():
-        return None
-    identifier = text[len(PREFIX) : _ID_END]
-    try:
-        session_id = UUID(identifier)
-    except ValueError:
-        return None
-    return RefreshToken(session_id, hashlib.sha256(text.encode()).digest()) if session_id.hex == identifier else None

@@ -7,7 +7,7 @@ import httpx
 import jwt
 import pytest
 
-from voicehelper.identity.api_key_format import make_api_key
+from voicehelper.identity.opaque_tokens import API_KEY
 from voicehelper.ids import new_id
 from voicehelper.stores.postgres.guard import request_transaction
 from voicehelper.stores.postgres.identity_changes import record_change
@@ -64,7 +64,7 @@ async def test_nobody_else_sees_or_makes_signing_keys(harness: Any) -> None:
 
 async def test_an_api_key_opens_what_it_may(harness: Any) -> None:
     key_id = new_id()
-    text, secret_hash = make_api_key(key_id)
+    text, secret_hash = API_KEY.make(key_id)
     await harness.pool.execute(
         "INSERT INTO api_keys (id, tenant_id, user_id, name, secret_hash, permissions)"
         " VALUES ($1, $2, $3, 'k', $4, '{knowledge:read}')",

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from voicehelper.errors import Conflict, Forbidden, InvalidInput, NotFound, VersionConflict
-from voicehelper.identity.api_key_format import parse_api_key
+from voicehelper.identity.opaque_tokens import API_KEY
 from voicehelper.identity.tenants import TenantChange, TenantQuery
 from voicehelper.ids import new_id
 from voicehelper.stores.postgres.guard import connection
@@ -19,7 +19,7 @@ READ = frozenset({"knowledge:read"})
 async def test_a_key_is_shown_once_and_stored_as_a_hash(house: Any) -> None:
     owner = house.principal(house.owner)
     key, text = await house.accounts.api_keys.create(owner, "import", READ, None)
-    parsed = parse_api_key(text)
+    parsed = API_KEY.parse(text)
     assert parsed
     row = await house.pool.fetchrow("SELECT * FROM api_keys")
     assert (row["id"], row["secret_hash"]) == (parsed.id, parsed.secret_hash)

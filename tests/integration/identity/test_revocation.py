@@ -15,7 +15,7 @@ from voicehelper.config import Settings
 from voicehelper.embedded.ports import random_port
 from voicehelper.errors import TokenExpired, TokenRevoked, Unauthenticated, Unavailable, VoiceHelperError
 from voicehelper.identity import User
-from voicehelper.identity.api_key_format import make_api_key
+from voicehelper.identity.opaque_tokens import API_KEY
 from voicehelper.identity.permissions import BUILT_IN
 from voicehelper.identity.standing import UserFacts
 from voicehelper.ids import new_id
@@ -225,7 +225,7 @@ async def test_only_platform_administrators_have_the_platforms_permission(start:
 
 async def make_key(pool: Pool, user: User, permissions: set[str], expires: str = "NULL") -> tuple[UUID, str]:
     key_id = new_id()
-    text, secret_hash = make_api_key(key_id)
+    text, secret_hash = API_KEY.make(key_id)
     await pool.execute(
         "INSERT INTO api_keys (id, tenant_id, user_id, name, secret_hash, permissions, expires_at)"
         f" VALUES ($1, $2, $3, 'k', $4, $5, {expires})",
@@ -268,8 +268,8 @@ async def test_bad_api_keys(start: Start, user: User, pool: Pool) -> None:
     authenticate = replica.stack.authenticator.authenticate
     key_id, text = await make_key(pool, user, {"conversations:read"})
     await authenticate(text)
-    guess, _ = make_api_key(key_id)
-    unknown, _ = make_api_key(new_id())
+    guess, _ = API_KEY.make(key_id)
+    unknown, _ = API_KEY.make(new_id())
     for bad in (guess, unknown, text[:-1], text + "x", "vhk_", text.replace("vhk_", "vhr_")):
         with pytest.raises(Unauthenticated) as caught:
             await authenticate(bad)

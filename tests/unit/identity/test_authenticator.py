@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from voicehelper.errors import TokenExpired, TokenRevoked, Unauthenticated, Unavailable
 from voicehelper.identity import SigningKey, TokenIssuer, TokenVerifier, User
-from voicehelper.identity.api_key_format import make_api_key, parse_api_key
 from voicehelper.identity.authenticator import Authenticator
 from voicehelper.identity.feed import Change, IdentityFeed
 from voicehelper.identity.key_uses import KeyUses
 from voicehelper.identity.lru import Lru
+from voicehelper.identity.opaque_tokens import API_KEY
 from voicehelper.identity.permissions import BUILT_IN, PERMISSIONS
 from voicehelper.identity.standing import ApiKeyFacts, Standings, UserFacts
 from voicehelper.ids import new_id
@@ -223,7 +223,7 @@ async def test_an_entry_from_the_future_is_not_believed(world: World) -> None:
 async def test_what_is_remembered_longer_than_changes_are_is_read_anew(world: World) -> None:
     process = await world.process()
     key_id = new_id()
-    text, secret_hash = make_api_key(key_id)
+    text, secret_hash = API_KEY.make(key_id)
     facts = ApiKeyFacts(key_id, USER.tenant_id, USER.id, secret_hash, frozenset(PERMISSIONS), None, False)
     world.principals.keys[key_id] = facts
     await process.lets_in(text)
@@ -388,7 +388,7 @@ def test_the_least_recently_used_goes() -> None:
 
 
 def test_the_secret_of_a_key_is_compared_by_its_hash() -> None:
-    text, secret_hash = make_api_key(new_id())
-    parsed = parse_api_key(text)
+    text, secret_hash = API_KEY.make(new_id())
+    parsed = API_KEY.parse(text)
     assert parsed is not None
     assert parsed.secret_hash == secret_hash

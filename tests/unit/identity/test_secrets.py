@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from voicehelper.config import IdentitySettings, Settings
 from voicehelper.errors import Unavailable
-from voicehelper.identity.api_key_format import make_api_key, parse_api_key
+from voicehelper.identity.opaque_tokens import API_KEY
 from voicehelper.identity.secrets import SecretBox, derive_key, load_master_key
 from voicehelper.ids import new_id
 
@@ -77,16 +77,16 @@ def test_an_unusable_master_key_is_told_plainly(tmp_path: Path, key: str) -> Non
 
 def test_api_keys_are_read_back() -> None:
     key_id = new_id()
-    text, secret_hash = make_api_key(key_id)
-    parsed = parse_api_key(text)
+    text, secret_hash = API_KEY.make(key_id)
+    parsed = API_KEY.parse(text)
     assert parsed is not None
     assert (parsed.id, parsed.secret_hash) == (key_id, secret_hash)
-    assert make_api_key(key_id)[0] != text
+    assert API_KEY.make(key_id)[0] != text
     assert text.split("_", 2)[2].encode() not in secret_hash
 
 
 def test_what_is_no_api_key() -> None:
-    text, _ = make_api_key(new_id())
+    text, _ = API_KEY.make(new_id())
     others = [
         "",
         "vhk_",
@@ -97,4 +97,4 @@ def test_what_is_no_api_key() -> None:
         text.replace("_", "-"),
         "é" + text[1:],
     ]
-    assert [parse_api_key(other) for other in others] == [None] * len(others)
+    assert [API_KEY.parse(other) for other in others] == [None] * len(others)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from voicehelper.identity.sessions import RefreshToken, Rotation, Session
+from voicehelper.identity.opaque_tokens import Presented
+from voicehelper.identity.sessions import Rotation, Session
 from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
 from voicehelper.stores.postgres.identity_changes import record_changes
 from voicehelper.stores.postgres.pool import Pool
@@ -55,25 +56,25 @@ class PostgresSessions:
             )
             await conn.execute(_ADD_TOKEN, digest, session.tenant_id, session.id, session.created_at)
 
-    async def tenant_of(self, token: RefreshToken) -> UUID | None:
+    async def tenant_of(self, token: Presented) -> UUID | None:
         """See `SessionStore`."""
         async with connection(self._pool, SYSTEM) as conn:
-            found: UUID | None = await conn.fetchval(_TENANT, token.digest, token.session_id)
+            found: UUID | None = await conn.fetchval(_TENANT, token.secret_hash, token.id)
         return found
 
     async def rotate(
-        self, tenant_id: UUID, token: RefreshToken, digest: bytes, now: datetime, expires_at: datetime
+        self, tenant_id: UUID, token: Presented, digest: bytes, now: datetime, expires_at: datetime
     ) -> tuple[Rotation, UUID | None]:
         """See `SessionStore`."""
-        presented = (token.digest, tenant_id, token.session_id)
+        presented = (token.secret_hash, tenant_id, token.id)
         async with transaction(self._pool, tenant_id) as conn:
             if not await conn.fetchval(_USE, *presented, now):
                 return (Rotation.REUSED if await conn.fetchval(_WAS_USED, *presented) else Rotation.UNKNOWN), None
-            user_id = await conn.fetchval(_EXTEND, token.session_id, tenant_id, now, expires_at)
+            user_id = await conn.fetchval(_EXTEND, token.id, tenant_id, now, expires_at)
             if user_id is None:
-                ended = await conn.fetchval(_REVOKED, token.session_id, tenant_id)
+                ended = await conn.fetchval(_REVOKED, token.id, tenant_id)
                 return (Rotation.ENDED if ended else Rotation.EXPIRED), None
-            await conn.execute(_ADD_TOKEN, digest, tenant_id, token.session_id, now)
+            await conn.execute(_ADD_TOKEN, digest, tenant_id, token.id, now)
         return Rotation.ROTATED, user_id
 
     async def live(self, tenant_id: UUID, user_id: UUID, now: datetime) -> Sequence[Session]:

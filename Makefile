@@ -29,8 +29,8 @@ lint: $(VENV)/.installed-dev ## ruff, mypy --strict, import-linter, licences, ca
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/python tools/third_party_licences.py --check
-	$(BIN)/python tools/error_catalogue.py --check
-	$(BIN)/python tools/event_catalogue.py --check
+	$(BIN)/python -m tools.error_catalogue --check
+	$(BIN)/python -m tools.event_catalogue --check
 
 bench: $(VENV)/.installed-dev ## measure; results go to benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks

@@ -1,50 +1,22 @@
 """Writes the catalogue of errors into docs/api.md from the error tree; `--check` fails when it is out of date.
 
-    python tools/error_catalogue.py [--check]
+    python -m tools.error_catalogue [--check]
 
 Code, name and meaning come from `voicehelper.errors`, the English text from the class, the Chinese one from
 `gateway.catalogue`. Codes that two classes share, and errors without a Chinese text, are refused.
 """
 
-import argparse
 import inspect
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
+from tools.generated_part import main
 from voicehelper import errors
 from voicehelper.documents.failures import MESSAGES
 from voicehelper.errors import VoiceHelperError
 from voicehelper.gateway.catalogue import ZH, ZH_REASONS
 
-PAGE = Path(__file__).parents[1] / "docs" / "api.md"
-BEGIN = "<!-- written by tools/error_catalogue.py -->"
-END = "<!-- end of what tools/error_catalogue.py wrote -->"
 _UNFORESEEN = "Something nobody foresaw; the log has it under the trace id."
-
-
-def main() -> int:
-    """Write or check the page; the exit status is honest."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true")
-    check = parser.parse_args().check
-    page = PAGE.read_text()
-    wanted = with_catalogue(page)
-    if check and page != wanted:
-        sys.stderr.write("docs/api.md lags behind the error tree; run: python tools/error_catalogue.py\n")
-        return 1
-    if not check:
-        PAGE.write_text(wanted)
-    return 0
-
-
-def with_catalogue(page: str) -> str:
-    """`page` with the present catalogue between the markers. Raises `ValueError` where they or a translation lack."""
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{PAGE.name} needs the lines {BEGIN} and {END}")
-    return f"{head}{BEGIN}\n{catalogue()}\n{END}{tail}"
 
 
 def catalogue() -> str:
@@ -88,4 +60,4 @@ def _table(titles: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> list[
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, "api.md", "error_catalogue", catalogue))

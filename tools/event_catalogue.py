@@ -1,48 +1,25 @@
 """Writes the catalogue of events into docs/events.md from the code; `--check` fails when it is out of date.
 
-    python tools/event_catalogue.py [--check]
+    python -m tools.event_catalogue [--check]
 
 Types, versions, meaning and fields come from `voicehelper.events.catalogue`.
 """
 
-import argparse
 import inspect
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from tools.generated_part import main
 from voicehelper.events.catalogue import FACTS
 from voicehelper.events.fact import Fact
 
-PAGE = Path(__file__).parents[1] / "docs" / "events.md"
-BEGIN = "<!-- written by tools/event_catalogue.py -->"
-END = "<!-- end of what tools/event_catalogue.py wrote -->"
 _ORDERS = {"tenant": "`tenant`", "user": "`tenant:user`"}
 
 
-def main() -> int:
-    """Write or check the page; the exit status is honest."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true")
-    check = parser.parse_args().check
-    page = PAGE.read_text()
-    wanted = with_catalogue(page)
-    if check and page != wanted:
-        sys.stderr.write("docs/events.md lags behind the catalogue; run: python tools/event_catalogue.py\n")
-        return 1
-    if not check:
-        PAGE.write_text(wanted)
-    return 0
-
-
-def with_catalogue(page: str) -> str:
-    """`page` with the present catalogue between the markers. Raises `ValueError` where they lack."""
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{PAGE.name} needs the lines {BEGIN} and {END}")
-    return f"{head}{BEGIN}\n" + "\n".join(line for fact in FACTS for line in section(fact)) + f"\n{END}{tail}"
+def catalogue() -> str:
+    """The parts about all types, in the catalogue's order."""
+    return "\n".join(line for fact in FACTS for line in section(fact))
 
 
 def section(fact: type[Fact]) -> Iterator[str]:
@@ -73,4 +50,4 @@ def _type(field: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, "events.md", "event_catalogue", catalogue))

@@ -89,7 +89,9 @@ class LlamaCppChat:
         self._admission = Admission("chat", parallel, queue)
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="llama")
         self._closing = threading.Event()
-        self._fresh = True
+        self._parallel = parallel
+        self._named_slots = 0
+        self._read_first = False  # whether the first request has ended
         self._sign_of_life_s = sign_of_life_s
         self._worked_at = time.monotonic()  # when the engine last gave something to any request
         self._engine: Engine = engine or _load(path, context_tokens, parallel, threads)
@@ -104,13 +106,11 @@ class LlamaCppChat:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """See `ChatModel.stream`. Closing the generator stops the engine within one batch of its work."""
-        body = _encoded(request, self._fresh)
+        body = _encoded(request)
         async with aclosing(self._admitted()) as signs:
             async for sign in signs:
                 yield sign
-        run = _Run(body, self._closing, spread=self._fresh)
-        self._fresh = False
-        self._start(run)
+        run = self._start(body)
         meter = StreamMeter(self._info.model)
         finish: FinishReason | None = None
         usage = ChatUsage()
@@ -170,7 +170,21 @@ class LlamaCppChat:
         await asyncio.to_thread(self._threads.shutdown)
         await asyncio.to_thread(self._engine.close)
 
-    def _start(self, run: "_Run") -> None:
+    def _next_slot(self) -> int | None:
+        """The slot to name in a request; None leaves the choice to the engine.
+
+        The first request's slot is named because what it reads is copied from there. Requests beside it are named one
+        too: one of them that reached the engine sooner would take that slot, and the first would wait for its end.
+        """
+        if self._read_first or self._named_slots == self._parallel:
+            return None
+        self._named_slots += 1
+        return self._named_slots - 1
+
+    def _start(self, body: str) -> "_Run":
+        slot = self._next_slot()
+        first = slot == _FIRST_SLOT
+        run = _Run(_in_slot(body, slot), self._closing, spread=first)
         started = time.monotonic()
         loop = asyncio.get_running_loop()
         try:
@@ -180,10 +194,12 @@ class LlamaCppChat:
             raise ModelUnavailable("The model is being unloaded") from error
 
         def finished(_future: Future[None]) -> None:
+            self._read_first |= first
             run.post(None)
             _on_loop(loop, self._admission.release, time.monotonic() - started)
 
         future.add_done_callback(finished)
+        return run
 
 
 class _Run:
@@ -244,14 +260,18 @@ def _on_loop(loop: asyncio.AbstractEventLoop, call: Any, *args: Any) -> bool:
     return True
 
 
-def _encoded(request: ChatRequest, fresh: bool) -> str:
-    body = request_body(request) | _STREAMED | ({"id_slot": _FIRST_SLOT} if fresh else {})
+def _encoded(request: ChatRequest) -> str:
+    body = request_body(request) | _STREAMED
     for message in body["messages"]:
         message["content"] = _SPECIAL.sub("< |", message["content"])
     try:
         return orjson.dumps(body).decode()
     except orjson.JSONEncodeError as error:
         raise InvalidInput(f"The request is not JSON: {error}") from error
+
+
+def _in_slot(body: str, slot: int | None) -> str:
+    return body if slot is None else f'{{"id_slot":{slot},{body[1:]}'
 
 
 def _checked(raw: str) -> str:

@@ -284,6 +284,8 @@ async def test_scopes_do_not_leak_between_users_of_one_connection(both: Pool) ->
     await asyncio.gather(*looks)
 
 
+# asyncpg leaves the socket of a connect that was cancelled to the garbage collector, which says so.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_scopes_hold_over_cancelled_tasks_and_lost_connections(both: Pool) -> None:
     """Whoever is cut off at whatever point leaves no connection behind that is in another scope than it says."""
     seen: list[tuple[int, int]] = []

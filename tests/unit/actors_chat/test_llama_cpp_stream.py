@@ -124,6 +124,18 @@ async def test_what_the_first_request_read_goes_to_every_slot() -> None:
     assert engine.spread_from == [0]
 
 
+async def test_none_beside_the_first_request_takes_its_slot() -> None:
+    engine = FakeEngine(delta("好"), endless=True)
+    chat = chat_on(engine)
+    streams = [chat.stream(ASK) for _ in range(2)]
+    for stream in streams:
+        await first(stream)
+    assert sorted(body["id_slot"] for body in engine.bodies) == [0, 1]
+    for stream in streams:
+        await stream.aclose()
+    await chat.close()
+
+
 async def test_text_cannot_spell_special_tokens_or_break_json() -> None:
     engine = FakeEngine(FINISH)
     chat = chat_on(engine)

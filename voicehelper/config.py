@@ -187,6 +187,53 @@ class EventSettings(Section):
     republish_s: float = Field(3600.0, description="How far back that happens by itself when the bus has lost events")
 
 
+class SpeechToTextSettings(Section):
+    """The speech recogniser."""
+
+    backend: Literal["whisper", "azure", "openai", "off", "fake"] = "whisper"
+    model: str = Field("whisper-base", description="Name in the model manifest, or the remote name")
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = Field(0, description="CPU threads; 0 for one per core")
+    max_batch: int = Field(8, description="Most utterances of different sessions in one model call")
+    queue: int = Field(64, description="Utterances waiting before Overloaded")
+    base_url: str = Field("", description="Of an OpenAI-compatible server, for backend `openai`")
+    region: str = Field("", description="For backend `azure`")
+    api_key: SecretStr = Field(SecretStr(""), description="For a remote backend; from the environment")
+
+
+class TextToSpeechSettings(Section):
+    """The speech synthesiser."""
+
+    backend: Literal["kokoro", "azure", "openai", "xtts", "off", "fake"] = "kokoro"
+    model: str = Field("kokoro-82m", description="Name in the model manifest, or the remote name")
+    voice: str = Field("", description="Default voice; empty for the model's own in each language")
+    threads: int = Field(0, description="CPU threads; 0 for one per core")
+    parallel: int = Field(2, description="Clauses synthesised at the same time")
+    queue: int = Field(64, description="Clauses waiting before Overloaded")
+    base_url: str = Field("", description="Of an OpenAI-compatible server, for backend `openai`")
+    region: str = Field("", description="For backend `azure`")
+    api_key: SecretStr = Field(SecretStr(""), description="For a remote backend; from the environment")
+
+
+class VoiceSettings(Section):
+    """Voice sessions. Times of turn taking are their defaults; a session may set its own within bounds."""
+
+    sessions: int = Field(64, gt=0, description="Sessions of one gateway replica; the next is refused")
+    sessions_per_user: int = Field(4, gt=0)
+    vad_threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which a frame is speech")
+    turn_model: Literal["smart-turn", "off"] = Field("smart-turn", description="Audio end-of-turn model")
+    min_silence_ms: int = Field(300, ge=100, le=3000)
+    max_silence_ms: int = Field(1000, ge=200, le=5000)
+    dead_air_ms: int = Field(1500, ge=0, description="Silence after a turn that is filled with a word; 0 for never")
+    idle_s: float = Field(300.0, description="A session in which nothing is said for so long ends")
+    longest_s: float = Field(3600.0, description="Longest session")
+    resume_s: float = Field(30.0, description="How long a session whose connection broke can be resumed")
+    lead_s: float = Field(1.0, description="How far ahead of play sound is sent")
+    keep_s: float = Field(86400.0, description="How long ended sessions and their journals are kept")
+    speech_cache_bytes: int = Field(64 * 2**20, description="Spoken clauses remembered per process")
+    speech_cache_s: int = Field(86400, description="Life of spoken clauses in Redis")
+
+
 class TelemetrySettings(Section):
     """Logs, metrics, traces."""
 
@@ -250,6 +297,9 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     conversations: ConversationSettings = ConversationSettings()
     events: EventSettings = EventSettings()
+    stt: SpeechToTextSettings = SpeechToTextSettings()
+    tts: TextToSpeechSettings = TextToSpeechSettings()
+    voice: VoiceSettings = VoiceSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @property

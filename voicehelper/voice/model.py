@@ -334,7 +334,7 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """What he said, as a turn. `end`: where his speech ended, input samples; `waited_ms`: how long it took to be sure."""
+    """What he said, as a turn. `end`: where his speech ended (input samples); `waited_ms`: until it was sure."""
 
     utterance: int
     turn: int

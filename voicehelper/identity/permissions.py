@@ -11,6 +11,8 @@ PERMISSIONS: Final[dict[str, str]] = {
     "conversations:read": "Read one's own conversations",
     "conversations:write": "Begin, ask in, change and delete one's own conversations",
     "conversations:review": "Read the conversations of everybody in the tenant",
+    "voice:talk": "Talk: voice sessions in one's own conversations",
+    "speech:use": "Have files written down and texts spoken, outside of any conversation",
     "knowledge:read": "See knowledge bases and documents, search them",
     "knowledge:write": "Create and delete knowledge bases, upload and delete documents",
     "visitors:write": "Hand out conversation tokens to visitors of a web site",
@@ -28,7 +30,8 @@ PERMISSIONS: Final[dict[str, str]] = {
 }
 """Every permission, and what it allows."""
 
-_MEMBER = frozenset({"profile:read", "profile:write", "conversations:read", "conversations:write", "knowledge:read"})
+_CUSTOMER = frozenset({"conversations:read", "conversations:write", "voice:talk"})
+_MEMBER = _CUSTOMER | {"profile:read", "profile:write", "knowledge:read", "speech:use"}
 _TENANT = frozenset(PERMISSIONS) - {"platform:write"}
 
 BUILT_IN: Final[dict[str, frozenset[str]]] = {
@@ -37,7 +40,7 @@ BUILT_IN: Final[dict[str, frozenset[str]]] = {
     "knowledge_editor": _MEMBER | {"knowledge:write"},
     "agent_operator": _MEMBER | {"conversations:review", "visitors:write", "events:read"},
     "member": _MEMBER,
-    "end_customer": frozenset({"conversations:read", "conversations:write"}),
+    "end_customer": _CUSTOMER,
 }
 """Permissions of the built-in roles. An end customer's token is moreover bound to one conversation."""
 

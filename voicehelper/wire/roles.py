@@ -15,6 +15,8 @@ PermissionName = Literal[
     "conversations:read",
     "conversations:write",
     "conversations:review",
+    "voice:talk",
+    "speech:use",
     "knowledge:read",
     "knowledge:write",
     "visitors:write",

@@ -220,6 +220,7 @@ class VoiceSettings(Section):
 
     sessions: int = Field(64, gt=0, description="Sessions of one gateway replica; the next is refused")
     sessions_per_user: int = Field(4, gt=0)
+    vad: Literal["silero", "fake"] = Field("silero", description="Voice activity model; `fake` hears loudness")
     vad_threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which a frame is speech")
     turn_model: Literal["smart-turn", "off"] = Field("smart-turn", description="Audio end-of-turn model")
     min_silence_ms: int = Field(300, ge=100, le=3000)

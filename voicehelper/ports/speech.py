@@ -153,9 +153,9 @@ class VoiceActivity(Protocol):
 
     frame_samples: int
 
-    def probability(self, frame: bytes) -> float:
-        """Probability (0 to 1) that the frame (`frame_samples` of PCM at `INPUT_RATE`) is speech. Takes well under a
-        millisecond."""
+    def probabilities(self, frames: bytes) -> list[float]:
+        """Probability (0 to 1) that each frame (`frame_samples` of PCM at `INPUT_RATE`) is speech. Takes well under a
+        millisecond; several frames at once cost less than one by one."""
         ...
 
     def reset(self) -> None:
@@ -248,11 +248,14 @@ class FakeVoiceActivity:
         """It remembers nothing, so all sessions share it."""
         return self
 
-    def probability(self, frame: bytes) -> float:
+    def probabilities(self, frames: bytes) -> list[float]:
         """1 or 0."""
-        samples = array("h", frame)
-        loud = math.sqrt(sum(value * value for value in samples) / max(len(samples), 1)) / 32768
-        return 1.0 if loud > self.threshold else 0.0
+        size = 2 * self.frame_samples
+        return [self._loud(array("h", frames[at : at + size])) for at in range(0, len(frames) - size + 1, size)]
+
+    def _loud(self, samples: "array[int]") -> float:
+        loudness = math.sqrt(sum(value * value for value in samples) / len(samples)) / 32768
+        return 1.0 if loudness > self.threshold else 0.0
 
     def reset(self) -> None:
         """Nothing to forget."""

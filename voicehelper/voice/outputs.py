@@ -138,8 +138,8 @@ class ErrorNotice:
 class Closed:
     """Always last. `code` is the WebSocket close code.
 
-    `reason`: `client`, `idle`, `longest`, `lost`, `restart` (1012: resume elsewhere), `taken` (4409: resumed elsewhere),
-    `slow`, `error`.
+    `reason`: `client`, `idle`, `longest`, `lost`, `restart` (1012: resume elsewhere), `taken` (4409: resumed by another
+    connection), `slow` (1013), `error`.
     """
 
     reason: str

@@ -3,6 +3,8 @@ replays.
 
 Time is milliseconds on the session's own clock (0 when it began). Positions in what the user says are samples at
 `INPUT_RATE`; positions in what is said to him are samples of the session's output, counted over the whole session.
+`heard`, in events, is how many input samples had been heard when it happened: with it the core knows how late it learns
+of something. The session's runner fills it in (the ear's position); 0 where it is not known.
 """
 
 from dataclasses import dataclass, field
@@ -12,24 +14,36 @@ State = Literal["listening", "user_speaking", "thinking", "speaking", "interrupt
 """`interrupted`: the sound is held while it is decided whether what the user says is a turn. `waiting`: he has begun a
 phrase and not ended it, or asked to wait."""
 
-DropReason = Literal["noise", "empty", "backchannel", "wait", "merged"]
+DropReason = Literal["noise", "empty", "backchannel", "wait", "command", "echo", "cleared", "failed"]
+"""`command`: he asked for silence, which is obeyed. `echo`: it is what we say ourselves. `failed`: it could not be
+written down."""
 
 
 # -- events: what happened
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """The session begins: its first event. A greeting is said as turn 1."""
+
+    greeting: str = ""
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """The detector hears speech, since `sample`."""
+    """The detector hears speech, since `sample` (the onset itself: the core adds the pre-roll)."""
 
     sample: int
+    heard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechStopped:
-    """The detector hears silence, since `sample`."""
+    """The detector hears silence, since `sample` (where the speech ended, not where that was noticed)."""
 
     sample: int
+    heard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +85,36 @@ class AnswerSounding:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerSpoken:
-    """All of the answer's sound is ready; it ends at output sample `end`."""
+class AnswerClause:
+    """This is being said: what the microphone hears of it is no turn. Fillers count too. Optional."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPaused:
+    """All sound that is ready ends at output sample `end`; more is to come, but none is there (a tool runs). Optional:
+    with it, dead air in the middle of an answer is filled. The next `AnswerSounding` of the turn ends the pause."""
 
     turn: int
     end: int
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerSpoken:
+    """All of the answer's sound is ready; it ends at output sample `end`. `asks`: its last sentence is a question, so
+    that a bare "yes" is a turn."""
+
+    turn: int
+    end: int
+    asks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerFailed:
-    """No (more) answer comes."""
+    """No (more) answer comes: the turn is over, and what still sounds is stopped. (To have an apology said, say it as
+    the answer instead.)"""
 
     turn: int
     code: int
@@ -88,7 +122,8 @@ class AnswerFailed:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """The client has played everything before output sample `sample`."""
+    """The client has played everything before output sample `sample`. The runner estimates it for a client that does
+    not report it: a turn lasts until all of its sound is played."""
 
     sample: int
 
@@ -98,23 +133,31 @@ class TimerFired:
     """A timer of the core's own went off."""
 
     name: str
+    heard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TextTyped:
-    """The user typed instead of speaking."""
+    """The user typed instead of speaking. Without `answer`, the text waits for `ResponseWanted`."""
 
     text: str
+    answer: bool = True
+    spoken: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class InputCommitted:
-    """The client says that the utterance has ended (push to talk)."""
+    """The client says that the utterance has ended (push to talk): everything since the last one, whether or not the
+    detector found speech in it."""
+
+    heard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class InputCleared:
     """The client takes back what was said since the last turn."""
+
+    heard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +178,8 @@ class ConnectionLost:
 @dataclass(frozen=True, slots=True)
 class ConnectionResumed:
     """The client is back, perhaps on another replica: it has played everything before `played`, and sends what it
-    recorded from `input_from` on once more."""
+    recorded from `input_from` (`needed_from` of the state) on once more; the ear is rewound to there. `ConnectionLost`
+    need not have come before (a killed replica)."""
 
     played: int
     input_from: int
@@ -156,12 +200,15 @@ class CloseRequested:
 
 
 Event = (
-    SpeechStarted
+    Opened
+    | SpeechStarted
     | SpeechStopped
     | Recognized
     | RecognitionFailed
     | TurnJudged
     | AnswerSounding
+    | AnswerClause
+    | AnswerPaused
     | AnswerSpoken
     | AnswerFailed
     | Played
@@ -183,7 +230,10 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Transcribe:
-    """Write down the utterance, samples `start` to `end`. The result comes as `Recognized` or `RecognitionFailed`."""
+    """Write down the utterance, samples `start` to `end`. The result comes as `Recognized` (with this `end`) or
+    `RecognitionFailed`. `final` is asked for at every pause, before it is sure that the turn has ended: the later of
+    two of an utterance counts, and a partial makes none before it pointless. After a resume, `end` may lie ahead of
+    what was heard again: wait for it."""
 
     utterance: int
     start: int
@@ -202,32 +252,47 @@ class JudgeTurn:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Run ahead: retrieve, and have the model read, for what will probably be the question."""
+    """Run ahead: retrieve, and have the model read, for what will probably be the question. A later one of the turn
+    replaces it."""
 
     turn: int
     text: str
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Put the question and say the answer; the turn's number makes it one question however often this is done."""
+    """Put the question and say the answer; the turn's number makes it one question however often this is done (it is
+    done again after a resume: a running answer goes on). `replaces`: the turn whose text this one holds too; it was
+    stopped (`superseded`) before, and nothing of its answer was heard."""
 
     turn: int
     text: str
     language: str = ""
     spoken: bool = True
+    replaces: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Say this text, as the turn's answer (`AnswerSounding`, `AnswerSpoken`); no question was asked."""
+
+    turn: int
+    text: str
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """Fill the silence with a word or two, if nothing sounds yet."""
+    """Fill the silence with a word or two, if nothing sounds. `count`: the how-manieth of the turn, from 1."""
 
     turn: int
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class HoldSound:
-    """Stop the sound at once; it may go on later."""
+    """Stop the sound at once, also that which is only about to begin; it may go on later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,10 +302,10 @@ class ResumeSound:
 
 @dataclass(frozen=True, slots=True)
 class StopSound:
-    """Stop for good: drop what is buffered anywhere, end the turn's answer, keep of it what was heard."""
+    """Stop for good: drop what is buffered anywhere, end the turn's answer, keep of it what was heard. Ends a hold."""
 
     turn: int
-    reason: Literal["interrupted", "asked", "superseded", "closed"]
+    reason: Literal["interrupted", "asked", "superseded", "failed", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +349,7 @@ Effect = (
     | JudgeTurn
     | Prepare
     | Ask
+    | Say
     | Acknowledge
     | HoldSound
     | ResumeSound
@@ -334,7 +400,8 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """What he said, as a turn. `end`: where his speech ended (input samples); `waited_ms`: until it was sure."""
+    """What he said, as a turn. `end`: where his speech ended (input samples); `waited_ms`: from there until it was
+    sure. `replaces`: the turn whose words this text begins with (he went on, or corrected himself)."""
 
     utterance: int
     turn: int
@@ -343,6 +410,7 @@ class Final:
     start: int
     end: int
     waited_ms: int
+    replaces: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +424,8 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Something did not work; the session goes on. `what`: `recognition`, `answer`."""
+    """Something did not work; the session goes on. `what`: `recognition`, `answer`, `response` (wanted, but nothing was
+    said)."""
 
     what: str
     code: int
@@ -376,13 +445,17 @@ class TurnOptions:
         interruptible: speech that is a turn stops the sound.
         min_silence_ms, max_silence_ms: bounds of the silence that ends a turn.
         unfinished_ms: silence after an unfinished phrase.
+        wait_ms: silence after "wait a moment".
+        merge_ms: speech that begins so soon after a turn, before anything of its answer is heard, belongs to it.
         confirm_ms: speech for so long holds the sound.
         decide_ms: the sound is held for at most so long for speech that turns out to be none.
-        partial_ms: how often a growing utterance is written down.
+        partial_ms: how often a growing utterance is written down; 0 for a recogniser without partials, which is
+            asked once per utterance, at its end.
         dead_air_ms: silence after a turn that is filled with a word.
         longest_ms: an utterance is cut there.
         idle_ms: nothing said for so long closes the session; 0 for never.
         resume_ms: how long a lost connection is waited for.
+        min_confidence: a text of less is noise.
     """
 
     automatic: bool = True
@@ -391,6 +464,8 @@ class TurnOptions:
     min_silence_ms: int = 300
     max_silence_ms: int = 1000
     unfinished_ms: int = 2000
+    wait_ms: int = 8000
+    merge_ms: int = 3000
     confirm_ms: int = 120
     decide_ms: int = 1500
     partial_ms: int = 700
@@ -398,4 +473,5 @@ class TurnOptions:
     longest_ms: int = 28_000
     idle_ms: int = 300_000
     resume_ms: int = 30_000
+    min_confidence: float = 0.2
     languages: tuple[str, ...] = field(default=("zh", "en"))

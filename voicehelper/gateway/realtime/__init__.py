@@ -1,0 +1,1 @@
+"""`/v1/realtime`: voice sessions in the words of the OpenAI Realtime protocol (GA names)."""

@@ -1,0 +1,64 @@
+"""What a client of `/v1/realtime` is told when something it sent cannot be done. The session goes on."""
+
+from typing import Any
+
+from voicehelper.context import current_context
+from voicehelper.errors import VoiceHelperError
+from voicehelper.gateway.catalogue import text_of
+from voicehelper.gateway.problems import as_error
+
+ServerEvent = dict[str, Any]
+"""A server event without its `event_id`."""
+
+
+class Refusal(Exception):
+    """An `error` event to be.
+
+    Args:
+        code: one of the protocol's.
+        message: what is wrong, for people.
+        param: the field it is about, as a path (`session.audio.input.format.rate`).
+        event_id: the client's own name of its event.
+    """
+
+    def __init__(self, code: str, message: str, param: str | None = None, event_id: str | None = None) -> None:
+        super().__init__(code, message, param, event_id)
+        self.code = code
+        self.message = message
+        self.param = param
+        self.event_id = event_id
+
+    def event(self) -> ServerEvent:
+        """As a server event."""
+        return error_event("invalid_request_error", self.code, self.message, self.param, self.event_id)
+
+
+def error_event(
+    kind: str, code: str, message: str, param: str | None = None, event_id: str | None = None
+) -> ServerEvent:
+    """An `error` event."""
+    error = {"type": kind, "code": code, "message": message, "param": param, "event_id": event_id}
+    return {"type": "error", "error": error}
+
+
+def failure_event(failure: BaseException, event_id: str | None = None) -> ServerEvent:
+    """An `error` event for an error of our tree, in the language of the request; its code is ours, as text."""
+    error = as_error(failure)
+    return error_event(kind_of(error), str(error.code), _words(error), None, event_id)
+
+
+def failure_details(error: VoiceHelperError) -> dict[str, str]:
+    """The error of a response that failed."""
+    return {"type": kind_of(error), "code": str(error.code), "message": _words(error)}
+
+
+def kind_of(error: VoiceHelperError) -> str:
+    """The protocol's type of an error."""
+    if error.status == 429:
+        return "rate_limit_error"
+    return "invalid_request_error" if error.status < 500 else "server_error"
+
+
+def _words(error: VoiceHelperError) -> str:
+    text = text_of(error, current_context().locale)
+    return text if error.message == error.default_message else f"{text} ({error.message})"

@@ -74,6 +74,10 @@ def row_of(table: str, tenant: UUID) -> dict[str, object]:
         | {"payload": {}, "occurred_at": "now", "attempts": 1, "error": "x"},
         "processed_events": own | {"consumer": "c", "event_id": UUID(int=n + 12)},
         "event_attempts": own | {"consumer": "c", "event_id": UUID(int=n + 12), "attempts": 1},
+        "voice_sessions": own
+        | {"id": UUID(int=n + 14), "user_id": user, "conversation_id": conversation, "token_hash": b"x"}
+        | {"options": {}, "snapshot": {}},
+        "voice_journal": own | {"session_id": UUID(int=n + 14), "seq": 1, "entries": []},
     }
     return rows[table]
 
@@ -82,7 +86,7 @@ ORDER = [
     *("tenants", "users", "knowledge_bases", "documents", "document_versions", "chunks", "keyword_changes"),
     *("object_deletions", "conversations", "messages", "feedback", "roles", "sessions", "refresh_tokens", "api_keys"),
     *("identity_changes", "audit_logs", "idempotency_keys", "outbox", "dead_letters", "processed_events"),
-    "event_attempts",
+    *("event_attempts", "voice_sessions", "voice_journal"),
 ]
 
 
@@ -366,5 +370,6 @@ def _identity(table: str) -> list[str]:
         "processed_events": ["tenant_id"],
         "event_attempts": ["tenant_id"],
         "object_deletions": ["object_key"],
+        "voice_journal": ["session_id"],
     }
     return keys.get(table, ["id"])

@@ -1,0 +1,2 @@
+DROP TABLE voice_journal;
+DROP TABLE voice_sessions;

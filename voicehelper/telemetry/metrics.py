@@ -45,6 +45,14 @@ EVENT_LAG = Gauge(
 OUTBOX_LAG_SECONDS = Gauge(
     "voicehelper_outbox_lag_seconds", "Age of the oldest event not yet on the bus", multiprocess_mode="livemostrecent"
 )
+VOICE_SESSIONS = Gauge("voicehelper_voice_sessions", "Voice sessions held", multiprocess_mode="livesum")
+VOICE_ENDED = Counter("voicehelper_voice_ended", "Voice sessions by why they ended here", ["reason"])
+VOICE_SECONDS = Histogram(
+    "voicehelper_voice_seconds",
+    "Parts of a spoken turn: end_of_turn, asr, retrieval, first_token, first_sound",
+    ["part"],
+    buckets=_SECONDS,
+)
 DOCUMENTS = Counter("voicehelper_documents", "Documents finished", ["outcome"])
 CHUNKS = Counter("voicehelper_chunks_indexed", "Chunks written")
 

@@ -47,9 +47,16 @@ class SessionRequest:
 
 @dataclass(frozen=True, slots=True)
 class TypeText:
-    """The user typed. It is a turn like a spoken one: what sounds stops, and the answer is spoken."""
+    """The user typed. It is a turn like a spoken one: what sounds stops, and the answer is spoken.
+
+    Attributes:
+        answer: at once; else it waits for `WantResponse`.
+        spoken: the answer is said; else it is only written.
+    """
 
     text: str
+    answer: bool = True
+    spoken: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class Bare:
             last = await _all(connection, LAST, conversation_id, self._tenant, 6.0)
             seq = last[0]["seq"] + 1 if last else 1
             new = (new_id(), self._tenant, conversation_id, seq, body.content, Jsonb([]), new_id(), run)
-            rows = await _all(connection, INSERT, *new, title_of(body.content), 6.0, 30.0)
+            rows = await _all(connection, INSERT, *new, title_of(body.content), 6.0, 30.0, Jsonb({}))
             await self._tell(connection, "conversation.message_sent", {"conversation_id": str(conversation_id)})
         question, answer = (MessageView.model_validate(row) for row in rows)
         empty = Jsonb([]), Jsonb({"outcome": "answered"}), Jsonb({"cuts": [[0, len(ANSWER)]]})

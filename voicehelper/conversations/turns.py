@@ -25,12 +25,14 @@ class Ask:
         references: knowledge bases by id or name instead of the conversation's own.
         attachments: descriptions of what came with it.
         keep_running: write the answer to its end even when nobody reads it.
+        metadata: kept with the question: `speech` of a spoken one (`language`, `duration_ms`).
     """
 
     content: str
     references: tuple[str, ...] | None = None
     attachments: tuple[Attachment, ...] = ()
     keep_running: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ WITH touched AS (
         version = version + (title = '' AND $9 <> '')::int
     WHERE id = $3)
 INSERT INTO messages (id, tenant_id, conversation_id, seq, role, status, content, attachments, completed_at,
-    run_id, deadline, progress_deadline)
-VALUES ($1, $2, $3, $4, 'user', 'completed', $5, $6, now(), NULL, NULL, NULL),
+    metadata, run_id, deadline, progress_deadline)
+VALUES ($1, $2, $3, $4, 'user', 'completed', $5, $6, now(), $12, NULL, NULL, NULL),
        ($7, $2, $3, $4 + 1, 'assistant', 'streaming', '', '[]', NULL,
-        $8, now() + make_interval(secs => $10), now() + make_interval(secs => $11))
+        '{{}}', $8, now() + make_interval(secs => $10), now() + make_interval(secs => $11))
 RETURNING {MESSAGE}"""  # noqa: S608
 # Feedback was on what the answer said: it goes where that goes.
 BEGIN_AGAIN = f"""

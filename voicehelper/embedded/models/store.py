@@ -3,7 +3,7 @@
     blobs/sha256/<hash>       the files
     derived/<key>/            folders built from a blob, with a SHA256SUMS beside their files
     models/<name>/<file>      readable links to blobs
-    models/<name>             ... or to a derived folder
+    models/<name>             ... or to a derived folder; of a bundle, a folder of links
     downloads/                what is not finished yet
     locks/                    one per content key
 
@@ -49,7 +49,9 @@ class ModelStore:
         return folder / f"{self.manifest.content_key(entry)}.part"
 
     def content(self, entry: ModelEntry) -> Path:
-        """The blob or derived folder, present or not."""
+        """The blob or folder, present or not."""
+        if entry.bundle:
+            return self.link(entry)
         key = self.manifest.content_key(entry)
         return self.root / "derived" / key if entry.derived else self.root / "blobs" / "sha256" / key
 
@@ -59,6 +61,8 @@ class ModelStore:
 
     def present(self, entry: ModelEntry) -> bool:
         """Whether the content is here, by name and size (see `verify` for more)."""
+        if entry.bundle:
+            return all(map(self.present, self.manifest.members(entry)))
         content = self.content(entry)
         if entry.derived:
             return (content / SUMS).is_file()
@@ -77,7 +81,17 @@ class ModelStore:
 
     def expose(self, entry: ModelEntry) -> Path:
         """Make the readable link (again, if it is missing or points elsewhere); returns it."""
-        link, content = self.link(entry), self.content(entry)
+        if entry.bundle:
+            return self._expose_members(entry)
+        return self._make_link(self.link(entry), self.content(entry))
+
+    def _expose_members(self, entry: ModelEntry) -> Path:
+        folder = self.link(entry)
+        for member in self.manifest.members(entry):
+            self._make_link(folder / member.file, self.content(member))
+        return folder
+
+    def _make_link(self, link: Path, content: Path) -> Path:
         target = Path(os.path.relpath(content, link.parent))
         if link.is_symlink() and link.readlink() == target:
             return link
@@ -92,14 +106,18 @@ class ModelStore:
         """Re-hash the content; returns what is wrong with it, nothing when it is sound."""
         if not self.present(entry):
             return ["not in the store"]
+        if entry.bundle:
+            return [f"{m.name}: {fault}" for m in self.manifest.members(entry) for fault in self.verify(m)]
         if entry.derived is None:
             return [] if sha256_file(self.content(entry)) == entry.sha256 else ["SHA-256 differs from the manifest"]
         return list(_wrong_sums(self.content(entry)))
 
     def remove(self, entry: ModelEntry) -> None:
         """Delete the content, so that the next pull fetches it anew."""
+        for member in self.manifest.members(entry):
+            self.remove(member)
         content = self.content(entry)
-        if entry.derived:
+        if entry.derived or entry.bundle:
             shutil.rmtree(content, ignore_errors=True)
         else:
             content.unlink(missing_ok=True)

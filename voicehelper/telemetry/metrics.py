@@ -53,6 +53,7 @@ VOICE_SECONDS = Histogram(
     ["part"],
     buckets=_SECONDS,
 )
+SPOKEN_CACHE = Counter("voicehelper_spoken_cache", "Clauses by where their sound was found", ["outcome"])
 DOCUMENTS = Counter("voicehelper_documents", "Documents finished", ["outcome"])
 CHUNKS = Counter("voicehelper_chunks_indexed", "Chunks written")
 

@@ -5,6 +5,7 @@ import contextvars
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from uuid import UUID
 
@@ -13,12 +14,14 @@ from voicehelper.conversations.context import ContextWindow
 from voicehelper.conversations.leases import LEASE_S, Leases
 from voicehelper.conversations.live import START, LiveEvent, LiveLog, Mark, Signal, Thread
 from voicehelper.conversations.live_following import Follower
+from voicehelper.conversations.live_views import replay
 from voicehelper.conversations.live_watches import LocalLiveLog
 from voicehelper.conversations.live_watching import Watcher
 from voicehelper.conversations.model import KnowledgeScopes, Message, Owner
 from voicehelper.conversations.runs import AnswerRun
 from voicehelper.conversations.runs_writing import AnswerWriter
 from voicehelper.conversations.turns import Ask, Lease, Repeated, StoredTurn, Turn, TurnRepository
+from voicehelper.errors import ConversationBusy
 from voicehelper.idempotency.model import WriteKey
 from voicehelper.ids import new_id
 from voicehelper.ports.clock import Clock
@@ -152,6 +155,30 @@ class AnswerService:
         did not end it within a few seconds. Nothing happens to one that has ended. Raises `NotFound`."""
         # In a task of its own: a transaction of the request would keep the writer from storing the end.
         return await asyncio.create_task(self._stop(owner, conversation_id, message_id))
+
+    async def keep_heard(
+        self, owner: Owner, conversation_id: UUID, message_id: UUID, chars: int, at: datetime | None = None
+    ) -> Message:
+        """Stop the answer if it is still being written, and keep its first `chars` characters only: that is what the
+        asker, interrupting it at `at`, has heard. Done twice, the fewer count. Readers get it as one attempt more.
+
+        Raises `NotFound`, `Unavailable`, and `ConversationBusy` where a writer elsewhere did not end within a few
+        seconds.
+        """
+        return await asyncio.create_task(self._keep_heard(owner, conversation_id, message_id, chars, at))
+
+    async def _keep_heard(
+        self, owner: Owner, conversation_id: UUID, message_id: UUID, chars: int, at: datetime | None
+    ) -> Message:
+        answer = await self._stop(owner, conversation_id, message_id)
+        if answer.status == "streaming":
+            raise ConversationBusy(details={"message_id": str(message_id)}, retry_after=_STOP_WAIT_S)
+        cut = await self._turns.keep_heard(owner, conversation_id, message_id, chars, at)
+        if cut is None:
+            return answer
+        for event in replay(cut):
+            self._live.append(Thread(owner.tenant_id, conversation_id), event)
+        return cut.turn.answer
 
     async def _stop(self, owner: Owner, conversation_id: UUID, message_id: UUID) -> Message:
         run = self._follower.local(owner, conversation_id, message_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -164,6 +165,13 @@ class TurnRepository(Protocol):
 
     async def request_stop(self, owner: Owner, conversation_id: UUID, message_id: UUID) -> StoredTurn:
         """Tell the writer of an unfinished answer, by its row, to stop; end the answer if the writer is dead."""
+        ...
+
+    async def keep_heard(
+        self, owner: Owner, conversation_id: UUID, message_id: UUID, chars: int, at: datetime | None = None
+    ) -> StoredTurn | None:
+        """Cut an ended answer to its first `chars` characters (see `heard.cut_to`); the turn as it is then, None where
+        nothing was cut."""
         ...
 
     async def renew(self, renewals: Sequence[Renewal], lease_s: float) -> dict[UUID, bool]:

@@ -95,7 +95,9 @@ class AlternativeView(View):
 
 
 class MessageView(View):
-    """A message. `metadata` of an answer: `outcome`, `model`, `usage`, `degraded`, `timings_ms`, or `error`."""
+    """A message. `metadata` of an answer: `outcome`, `model`, `usage`, `degraded`, `timings_ms`, or `error`; of a
+    spoken one that was interrupted also `heard`: how many characters were heard (`chars`, all that is kept) of how many
+    (`of`); `remembered` where the question was answered before."""
 
     id: UUID
     conversation_id: UUID

@@ -9,22 +9,24 @@ from voicehelper.rag.events import PastTurn
 from voicehelper.stores.postgres.guard import connection
 from voicehelper.stores.postgres.pool import Pool, affected
 
-_WINDOW = """
+# An answer that was stopped says nothing anybody relies on, unless somebody heard its beginning.
+_SAID = "(a.status = 'completed' OR (a.status = 'stopped' AND a.metadata ? 'heard')) AND a.content <> ''"
+_WINDOW = f"""
 SELECT c.summary, c.summary_seq, t.seq, t.question, t.answer
 FROM conversations c LEFT JOIN LATERAL (
     SELECT a.seq, q.content AS question, a.content AS answer
     FROM messages q JOIN messages a ON a.conversation_id = q.conversation_id AND a.seq = q.seq + 1
     WHERE q.conversation_id = c.id AND q.tenant_id = $2 AND q.role = 'user' AND q.seq < $3
-      AND a.tenant_id = $2 AND a.role = 'assistant' AND a.status = 'completed'
+      AND a.tenant_id = $2 AND a.role = 'assistant' AND {_SAID}
       AND a.seq > CASE WHEN c.summary_seq < $3 THEN c.summary_seq ELSE 0 END
     ORDER BY q.seq DESC LIMIT $4) t ON true
-WHERE c.id = $1 AND c.tenant_id = $2 ORDER BY t.seq"""
-_TURNS = """
+WHERE c.id = $1 AND c.tenant_id = $2 ORDER BY t.seq"""  # noqa: S608 - constants
+_TURNS = f"""
 SELECT a.seq, q.content AS question, a.content AS answer
 FROM messages q JOIN messages a ON a.conversation_id = q.conversation_id AND a.seq = q.seq + 1
 WHERE q.conversation_id = $1 AND q.tenant_id = $2 AND q.role = 'user'
-  AND a.tenant_id = $2 AND a.role = 'assistant' AND a.status = 'completed' AND a.seq > $3 AND a.seq < $4
-ORDER BY a.seq LIMIT $5"""
+  AND a.tenant_id = $2 AND a.role = 'assistant' AND {_SAID} AND a.seq > $3 AND a.seq < $4
+ORDER BY a.seq LIMIT $5"""  # noqa: S608
 _SUMMARISE = """
 UPDATE conversations SET summary = $3, summary_seq = $4 WHERE id = $1 AND tenant_id = $2 AND summary_seq = $5"""
 

@@ -52,6 +52,9 @@ STORED_FROM = _STORED + " AND m.seq >= $5 - 1 ORDER BY m.seq LIMIT $6"
 STORED_LAST = _STORED + " ORDER BY m.seq DESC LIMIT 2"
 REQUEST_STOP = """
 UPDATE messages SET stop_requested = true WHERE id = $1 AND tenant_id = $2 AND status = 'streaming'"""
+KEEP_HEARD = """
+UPDATE messages SET attempt = $3, content = $4, citations = $5, metadata = $6, trail = $7
+WHERE id = $1 AND tenant_id = $2 AND status <> 'streaming'"""
 RENEW = """
 UPDATE messages m SET deadline = now() + make_interval(secs => $6), content = d.content, trail = d.trail::jsonb,
     progress_deadline = now() + make_interval(secs => d.progress_s)

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import orjson
 
+from voicehelper.conversations.heard import Heard, cut_to
 from voicehelper.conversations.model import Message, Owner, title_of
 from voicehelper.conversations.turns import (
     LEFT,
@@ -126,6 +128,21 @@ class PostgresTurns:
                 return await self._stored(conn, owner, conversation_id, message_id)
             await conn.execute(sql.REQUEST_STOP, message_id, owner.tenant_id)
         return stored
+
+    async def keep_heard(
+        self, owner: Owner, conversation_id: UUID, message_id: UUID, chars: int, at: datetime | None = None
+    ) -> StoredTurn | None:
+        """See `TurnRepository`."""
+        async with transaction(self._pool, owner.tenant_id) as conn:
+            await _lock(conn, owner, conversation_id)
+            cut = cut_to(await self._stored(conn, owner, conversation_id, message_id), Heard(chars, at))
+            if cut is None:
+                return None
+            answer, trail = cut.turn.answer, {"cuts": cut.trail, **({"error": cut.failure} if cut.failure else {})}
+            citations = [asdict(citation) for citation in answer.citations]
+            new = (answer.content, citations, answer.metadata, None if cut.trail is None else trail)
+            await conn.execute(sql.KEEP_HEARD, message_id, owner.tenant_id, cut.turn.attempt, *new)
+        return cut
 
     async def renew(self, renewals: Sequence[Renewal], lease_s: float) -> dict[UUID, bool]:
         """See `TurnRepository`."""

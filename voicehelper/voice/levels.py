@@ -119,7 +119,7 @@ def decibels(samples: Samples) -> float:
 
 def pcm_of(samples: Samples) -> bytes:
     """Samples of 16-bit scale as PCM; what is beyond it is cut off."""
-    whole: npt.NDArray[np.int16] = np.clip(samples, -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
+    whole: npt.NDArray[np.int16] = np.clip(np.rint(samples), -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
     return whole.tobytes()
 
 

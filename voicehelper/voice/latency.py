@@ -1,110 +1,86 @@
-"""How long each part of a turn took, as the user hears it."""
+"""How long a turn took, from what the core saw: no clock of its own, so that a journal gives the same figures."""
 
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from voicehelper.telemetry import metrics
-from voicehelper.voice.outputs import Latency
-
-_KEPT_S = 90.0
-_KEPT_TURNS = 8
-
-
-@dataclass(slots=True)
-class _Turn:
-    facts: Latency
-    spoke_at: float | None = None
-    """When the end of his speech reached us."""
-    asked_at: float | None = None
+from voicehelper.voice.model import (
+    Acknowledge,
+    AnswerSounding,
+    Ask,
+    Effect,
+    Event,
+    Final,
+    Recognized,
+    Tell,
+    Transcribe,
+)
 
 
-class Latencies:
-    """Times of one session's turns, from what its parts report. Times are of one clock, in seconds.
+@dataclass(frozen=True, slots=True)
+class TurnTimes:
+    """Milliseconds of a turn; None where a stage did not happen.
 
-    Args:
-        now: the clock.
+    Attributes:
+        asked_ms: when the question was put, on the session's clock.
+        ended_ms: when his speech ended; for a typed question, when it was put.
+        end_of_turn_ms: from the end of his speech until it was sure that the turn is over.
+        asr_ms: how long the transcript took that became the question.
+        first_sound_ms: from the end of his speech to the answer's first sound; acknowledgements do not count.
+        acknowledged: the silence was filled meanwhile.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._arrivals: deque[tuple[int, float]] = deque()
-        self._asr: dict[int, float] = {}
-        self._turns: dict[int, _Turn] = {}
+    turn: int
+    asked_ms: int
+    ended_ms: int
+    end_of_turn_ms: int | None = None
+    asr_ms: int | None = None
+    first_sound_ms: int | None = None
+    acknowledged: bool = False
 
-    def arrived(self, position: int) -> None:
-        """Everything before input sample `position` is here."""
-        now = self._now()
-        self._arrivals.append((position, now))
-        while self._arrivals[0][1] < now - _KEPT_S:
-            self._arrivals.popleft()
 
-    def recognized(self, end: int, seconds: float) -> None:
-        """The final recognition of the utterance up to `end` took so long."""
-        self._asr[end] = seconds
-        while len(self._asr) > _KEPT_TURNS:
-            del self._asr[next(iter(self._asr))]
+class Stopwatch:
+    """Follows the steps of a session. Of a session that goes on elsewhere, the turn under way is not measured."""
 
-    def turn(self, turn: int, end: int) -> None:
-        """It is sure that a turn is over; his speech ended at input sample `end`."""
-        spoke_at = self._arrival(end)
-        waited = None if spoke_at is None else _ms(self._now() - spoke_at)
-        asr = next((seconds for at, seconds in reversed(self._asr.items()) if at >= end), None)
-        facts = Latency(turn, end_of_turn_ms=waited, asr_ms=None if asr is None else _ms(asr))
-        self._turns[turn] = _Turn(facts, spoke_at)
-        while len(self._turns) > _KEPT_TURNS:
-            del self._turns[next(iter(self._turns))]
+    def __init__(self) -> None:
+        self._asked: dict[int, tuple[int, int]] = {}  # utterance -> end and time of its last final request
+        self._took: dict[int, int] = {}
+        self._final: Final | None = None
+        self.turn: TurnTimes | None = None
 
-    def asked(self, turn: int) -> None:
-        """The question was put."""
-        self._turns.setdefault(turn, _Turn(Latency(turn))).asked_at = self._now()
+    def observe(self, now_ms: int, event: Event, effects: tuple[Effect, ...]) -> TurnTimes | None:
+        """After each step. Gives a turn's figures when its answer begins to sound."""
+        if isinstance(event, Recognized) and event.final:
+            end, asked_ms = self._asked.get(event.utterance, (-1, now_ms))
+            if event.end >= end:
+                self._took[event.utterance] = now_ms - asked_ms
+        for effect in effects:
+            self._note(now_ms, effect)
+        return self._sounded(now_ms, event)
 
-    def answering(self, turn: int) -> None:
-        """Retrieval is over; the model writes."""
-        self._mark(turn, "retrieval_ms")
+    def _note(self, now_ms: int, effect: Effect) -> None:
+        if isinstance(effect, Transcribe) and effect.final:
+            self._asked[effect.utterance] = (effect.end, now_ms)
+        elif isinstance(effect, Tell) and isinstance(effect.notice, Final):
+            self._final = effect.notice
+        elif isinstance(effect, Ask) and (self.turn is None or self.turn.turn != effect.turn):
+            self._begin(now_ms, effect.turn)
+        elif isinstance(effect, Acknowledge) and self.turn is not None and self.turn.turn == effect.turn:
+            self.turn = replace(self.turn, acknowledged=True)
 
-    def first_token(self, turn: int) -> None:
-        """The first character is here."""
-        self._mark(turn, "first_token_ms")
+    def _begin(self, now_ms: int, turn: int) -> None:
+        said = self._final
+        if said is None or said.turn != turn:
+            self.turn = TurnTimes(turn, now_ms, now_ms)
+            return
+        took = self._took.get(said.utterance)
+        self.turn = TurnTimes(turn, now_ms, now_ms - said.waited_ms, said.waited_ms, took)
+        self._asked.clear()
+        self._took.clear()
 
-    def acknowledged(self, turn: int) -> None:
-        """Silence was filled."""
-        if (known := self._turns.get(turn)) is not None:
-            known.facts = replace(known.facts, acknowledged=True)
-
-    def sounding(self, turn: int) -> Latency | None:
-        """The answer begins to sound: the turn's figures; None for a turn that nobody asked, or that sounded before."""
-        known = self._turns.get(turn)
-        if known is None or known.facts.first_sound_ms is not None:
+    def _sounded(self, now_ms: int, event: Event) -> TurnTimes | None:
+        turn = self.turn
+        if not isinstance(event, AnswerSounding) or turn is None or turn.turn != event.turn:
             return None
-        since = known.spoke_at if known.spoke_at is not None else known.asked_at
-        if since is None:
+        if turn.first_sound_ms is not None:
             return None
-        known.facts = replace(known.facts, first_sound_ms=_ms(self._now() - since))
-        _account(known.facts)
-        return known.facts
-
-    def _mark(self, turn: int, name: str) -> None:
-        known = self._turns.get(turn)
-        if known is not None and known.asked_at is not None and getattr(known.facts, name) is None:
-            known.facts = replace(known.facts, **{name: _ms(self._now() - known.asked_at)})
-
-    def _arrival(self, position: int) -> float | None:
-        """When input sample `position` came."""
-        found = None
-        for reached, at in reversed(self._arrivals):
-            if reached < position:
-                break
-            found = at
-        return found
-
-
-def _account(facts: Latency) -> None:
-    for name in ("end_of_turn_ms", "asr_ms", "retrieval_ms", "first_token_ms", "first_sound_ms"):
-        value = getattr(facts, name)
-        if value is not None:
-            metrics.VOICE_SECONDS.labels(name.removesuffix("_ms")).observe(value / 1000)
-
-
-def _ms(seconds: float) -> int:
-    return max(0, round(seconds * 1000))
+        self.turn = replace(turn, first_sound_ms=now_ms - turn.ended_ms)
+        return self.turn

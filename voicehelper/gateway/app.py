@@ -25,6 +25,7 @@ from voicehelper.gateway.middleware import (
     cors_options,
 )
 from voicehelper.gateway.openapi import document_api
+from voicehelper.gateway.pages import serve_pages
 from voicehelper.gateway.problems import handle
 from voicehelper.gateway.routes import ROUTERS
 from voicehelper.gateway.services import Services
@@ -59,6 +60,7 @@ def create_app(services: Services) -> FastAPI:
     add_layers(app, services, routes)
     document_api(app, routes)
     serve_docs(app)
+    serve_pages(app)
     return app
 
 

@@ -18,12 +18,12 @@ from voicehelper.config import Settings
 from voicehelper.embedded.assembly import check_external
 from voicehelper.embedded.control import start_supervisor
 from voicehelper.embedded.instance import Instance, make_folders, open_instance
-from voicehelper.embedded.models import ensure_models
+from voicehelper.embedded.models import ensure_models, text_models
 from voicehelper.embedded.pidfile import AlreadyRunning, hold
 from voicehelper.embedded.process import EngineError
 from voicehelper.embedded.status import component_records, supervisor_of
 from voicehelper.embedded.supervisor import sweep
-from voicehelper.errors import VoiceHelperError
+from voicehelper.errors import ModelUnavailable, VoiceHelperError
 from voicehelper.stores.postgres.bootstrap import bootstrap_admin
 
 
@@ -85,7 +85,11 @@ async def _rejoin(settings: Settings, steps: Steps) -> Instance:
 def _fetch_models(settings: Settings, steps: Steps) -> None:
     begun = time.monotonic()
     with ModelProgress(steps.console) as progress:
-        paths = ensure_models(settings, progress=progress)
+        try:
+            paths = ensure_models(settings, progress=progress)
+        except ModelUnavailable as failure:  # what can be had without a voice is not kept from anybody
+            paths = ensure_models(settings, text_models(settings), progress)
+            steps.say(f"Without voice until `voicehelper models pull` succeeds: {failure.message}")
     steps.done("Models", time.monotonic() - begun, ", ".join(paths))
 
 

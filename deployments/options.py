@@ -36,6 +36,15 @@ def _chat(settings: Settings) -> Load:
     return Load(ongoing=settings.chat.parallel + settings.chat.queue, queued=32, margin=32)
 
 
+def _stt(settings: Settings) -> Load:
+    return Load(ongoing=settings.stt.max_batch + settings.stt.queue, queued=32, margin=32)
+
+
+def _tts(settings: Settings) -> Load:
+    # Likewise: so many clauses, and room for those it refuses itself.
+    return Load(ongoing=settings.tts.parallel + settings.tts.queue, queued=32, margin=32)
+
+
 LOADS: dict[str, Callable[[Settings], Load]] = {
     # Queued is what the proxy holds while it finds a replica. A burst (every client again at once, after an outage)
     # must fit: what does not is refused as plain text, not in our words.
@@ -44,6 +53,8 @@ LOADS: dict[str, Callable[[Settings], Load]] = {
     "retrieval": lambda _: Load(ongoing=64, queued=128),
     "embedder": lambda _: Load(ongoing=64, queued=128),
     "chat": _chat,
+    "stt": _stt,
+    "tts": _tts,
     "indexer": lambda _: Load(ongoing=4, queued=4),
 }
 

@@ -32,6 +32,8 @@ class Topology(Section):
     retrieval: Placement = "inline"
     embedder: Placement = "deployment"
     chat: Placement = "deployment"
+    stt: Placement = "deployment"
+    tts: Placement = "deployment"
     indexer: Placement = "deployment"
 
 
@@ -194,6 +196,7 @@ class SpeechToTextSettings(Section):
     model: str = Field("whisper-base", description="Name in the model manifest, or the remote name")
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = Field(0, description="CPU threads; 0 for one per core")
+    languages: tuple[str, ...] = Field(("zh", "en"), description="Expected where a caller names none; empty: all alike")
     max_batch: int = Field(8, description="Most utterances of different sessions in one model call")
     queue: int = Field(64, description="Utterances waiting before Overloaded")
     base_url: str = Field("", description="Of an OpenAI-compatible server, for backend `openai`")

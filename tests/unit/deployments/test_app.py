@@ -44,7 +44,7 @@ def test_every_topology_builds_and_every_caller_has_its_handles(placements):
 
 
 def test_the_local_default_is_the_one_in_the_config_file():
-    assert set(graph(Settings())) == {"gateway", "embedder", "chat", "indexer"}
+    assert set(graph(Settings())) == {"gateway", "embedder", "chat", "stt", "tts", "indexer"}
 
 
 def test_secrets_in_the_arguments_are_refused():

@@ -6,9 +6,13 @@ from typing import Any, Final, Literal
 
 from voicehelper.gateway.realtime.refusals import Refusal
 from voicehelper.voice.commands import Configure
+from voicehelper.voice.machine_hearing import PRE_ROLL_MS
 from voicehelper.wire.realtime_session import Format, Input, Output, ServerVad, SessionPatch, TurnDetection, VoiceId
 
-_OPENAI_VOICES: Final = frozenset("alloy ash ballad cedar coral echo fable marin nova onyx sage shimmer verse".split())
+_OPENAI_VOICES: Final = frozenset(
+    ("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse")
+)
+"""Names every client of the protocol may send: here they stand for the synthesiser's own default."""
 _EAGERNESS: Final = {  # shortest and longest silence that ends a turn, silence after an unfinished phrase
     "high": (200, 600, 1200),
     "auto": (300, 1000, 2000),
@@ -45,7 +49,7 @@ class Facts:
     expires_at: int
     resume_token: str = ""
     threshold: float = 0.5
-    prefix_padding_ms: int = 300
+    prefix_padding_ms: int = PRE_ROLL_MS
     transcriber: str = ""
 
 
@@ -77,10 +81,10 @@ class Configuration:
 
     def changed(self, patch: SessionPatch) -> "Configuration":
         """With `patch` in force. Raises `Refusal`; nothing is changed then."""
-        _refuse_tools(patch.tools, "session")
+        refuse_tools(patch.tools, "session")
         config = replace(self, ignored=self.ignored | set(_ignored(patch)))
         if "output_modalities" in patch.model_fields_set:
-            config = replace(config, text_only=_text_only(patch.output_modalities, "session"))
+            config = replace(config, text_only=text_only(patch.output_modalities, "session"))
         if patch.audio is not None and patch.audio.input is not None:
             config = _with_input(config, patch.audio.input)
         if patch.audio is not None and patch.audio.output is not None:
@@ -174,15 +178,12 @@ def _with_input(config: Configuration, wanted: Input) -> Configuration:
 def _detection(wanted: TurnDetection | None) -> Detection | None:
     if wanted is None:
         return None
-    common = {
-        "create_response": wanted.create_response is not False,
-        "interrupt_response": wanted.interrupt_response is not False,
-    }
+    creates, interrupts = wanted.create_response is not False, wanted.interrupt_response is not False
     if isinstance(wanted, ServerVad):
         silence = 500 if wanted.silence_duration_ms is None else wanted.silence_duration_ms
         silence = min(max(silence, _SHORTEST_SILENCE_MS), _LONGEST_SILENCE_MS)
-        return Detection("server_vad", silence_ms=silence, **common)
-    return Detection("semantic_vad", eagerness=wanted.eagerness or "auto", **common)
+        return Detection("server_vad", creates, interrupts, silence_ms=silence)
+    return Detection("semantic_vad", creates, interrupts, eagerness=wanted.eagerness or "auto")
 
 
 def _shown_detection(detection: Detection | None, facts: Facts) -> dict[str, Any] | None:
@@ -226,14 +227,16 @@ def _format(wanted: Format | None) -> str:
     return "audio/pcm" if wanted is None else wanted.type
 
 
-def _text_only(wanted: list[Any] | None, where: str) -> bool:
+def text_only(wanted: list[Any] | None, where: str) -> bool:
+    """Whether answers are written only. Raises `Refusal`."""
     if wanted in (None, ["audio"], ["text"]):
         return wanted == ["text"]
     message = "Supported are ['audio'], which comes with its transcript, and ['text']."
     raise Refusal("invalid_value", message, f"{where}.output_modalities")
 
 
-def _refuse_tools(tools: list[Any] | None, where: str) -> None:
+def refuse_tools(tools: list[Any] | None, where: str) -> None:
+    """Raises `Refusal` where there are any."""
     if tools:
         message = "Tools of the client are not supported: answers come from the tenant's knowledge bases."
         raise Refusal("unsupported_parameter", message, f"{where}.tools")

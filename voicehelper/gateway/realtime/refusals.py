@@ -1,5 +1,6 @@
 """What a client of `/v1/realtime` is told when something it sent cannot be done. The session goes on."""
 
+from functools import cache
 from typing import Any
 
 from voicehelper.context import current_context
@@ -62,3 +63,19 @@ def kind_of(error: VoiceHelperError) -> str:
 def _words(error: VoiceHelperError) -> str:
     text = text_of(error, current_context().locale)
     return text if error.message == error.default_message else f"{text} ({error.message})"
+
+
+def details_of_code(code: int) -> dict[str, str]:
+    """The error behind one of our codes."""
+    return failure_details(_classes().get(code, VoiceHelperError)())
+
+
+@cache
+def _classes() -> dict[int, type[VoiceHelperError]]:
+    found: dict[int, type[VoiceHelperError]] = {}
+    waiting = [VoiceHelperError]
+    while waiting:
+        kind = waiting.pop()
+        found.setdefault(kind.code, kind)
+        waiting.extend(kind.__subclasses__())
+    return found

@@ -1,0 +1,204 @@
+"""The WebSocket of `/v1/realtime`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from typing import Final
+
+import orjson
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from voicehelper.errors import VoiceHelperError
+from voicehelper.gateway.realtime.dialogue import Dialogue
+from voicehelper.gateway.realtime.intake import Allowance, Intake
+from voicehelper.gateway.realtime.parsing import parse
+from voicehelper.gateway.realtime.refusals import Refusal, ServerEvent, error_event, failure_event
+from voicehelper.gateway.realtime.telling import Teller
+from voicehelper.ids import new_id
+from voicehelper.voice.commands import Close, Command
+from voicehelper.voice.outputs import Closed
+from voicehelper.voice.session_port import Session
+from voicehelper.wire.realtime import (
+    BufferAppend,
+    BufferClear,
+    BufferCommit,
+    ClientEvent,
+    ResponseCreate,
+    SessionUpdate,
+)
+
+POLICY_VIOLATION: Final = 1008
+TRY_AGAIN_LATER: Final = 1013
+
+_SOUND_BURST_S, _SOUND_RATE = 30.0, 4.0
+_EVENT_BURST, _EVENT_RATE = 400.0, 100.0
+_MOST_BAD = 100
+_WORDS: Final = {
+    "idle": "Nothing was said for too long.",
+    "longest": "The session has reached its longest duration.",
+}
+
+
+class Connection:
+    """Serves one client until he leaves, his token ends, or he does not keep up.
+
+    What comes faster than anybody speaks or types is read more slowly: the client waits, nothing grows here.
+
+    Args:
+        socket: accepted.
+        session: the call.
+        dialogue, teller: the protocol, both ways.
+        check: raises when the token is no longer good; asked again and again.
+    """
+
+    check_s = 0.5
+    send_s = 10.0
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        session: Session,
+        dialogue: Dialogue,
+        teller: Teller,
+        check: Callable[[], Awaitable[object]],
+    ) -> None:
+        self._socket, self._session = socket, session
+        self._dialogue, self._teller, self._check = dialogue, teller, check
+        now = asyncio.get_running_loop().time()
+        self._intake = Intake(dialogue.config.input_format)
+        self._sound = Allowance(_SOUND_BURST_S, _SOUND_RATE, now)
+        self._events = Allowance(_EVENT_BURST, _EVENT_RATE, now)
+        self._bad = 0
+        self._sending = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Serve. Raises what `check` and the session raise; whoever renders errors closes the socket then."""
+        await self._send([self._dialogue.session("session.created")])
+        parts = [asyncio.create_task(part()) for part in (self._receive, self._output, self._watch)]
+        try:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                part.result()
+        except TimeoutError:
+            await self._hang_up(TRY_AGAIN_LATER, "Too slow")
+        except WebSocketDisconnect:
+            return
+        except VoiceHelperError as error:
+            with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
+                await self._send([failure_event(error)])
+            raise
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+            await self._session.send(Close())
+
+    # -- from the client
+
+    async def _receive(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._bad <= _MOST_BAD:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message.get("code", 1000))
+            try:
+                await self._take(message.get("text"))
+                self._bad = 0
+            except Refusal as refusal:
+                self._bad += 1
+                await self._send([refusal.event()])
+            await asyncio.sleep(self._events.take(1.0, loop.time()))
+        words = "Too many events in a row that mean nothing."
+        await self._send([error_event("invalid_request_error", "too_many_errors", words)])
+        await self._hang_up(POLICY_VIOLATION, words)
+
+    async def _take(self, text: str | None) -> None:
+        if text is None:
+            raise Refusal("invalid_event", "Events are JSON in text frames; sound goes into them as Base64.")
+        event = parse(text)
+        try:
+            if isinstance(event, BufferAppend):
+                await self._hear(event)
+            elif isinstance(event, SessionUpdate):
+                await self._update(event)
+            else:
+                await self._carry_out(event)
+        except VoiceHelperError as error:
+            await self._send([failure_event(error, event.event_id)])
+
+    async def _hear(self, event: BufferAppend) -> None:
+        try:
+            sound = self._intake.sound(event.audio)
+        except Refusal as refusal:
+            refusal.event_id = event.event_id
+            raise
+        loop = asyncio.get_running_loop()
+        for piece in self._intake.pieces(sound):
+            self._dialogue.buffered_ms += len(piece) / 32
+            await self._session.audio(piece)
+            await asyncio.sleep(self._sound.take(len(piece) / 32_000, loop.time()))
+
+    async def _update(self, event: SessionUpdate) -> None:
+        """Whatever becomes of it, the client is told what is in force: many wait for that."""
+        before = self._dialogue.config
+        errors: list[ServerEvent] = []
+        try:
+            await self._command(self._dialogue.take(event).commands)
+        except Refusal as refusal:
+            errors.append(refusal.event())
+        except VoiceHelperError as error:
+            self._dialogue.put(before)
+            errors.append(failure_event(error, event.event_id))
+        self._intake.change(self._dialogue.config.input_format)
+        await self._send([*errors, self._dialogue.session("session.updated")])
+
+    async def _carry_out(self, event: ClientEvent) -> None:
+        reply = self._dialogue.take(event)
+        if isinstance(event, BufferCommit) and (rest := self._intake.rest()):
+            await self._session.audio(rest)
+        elif isinstance(event, BufferClear):
+            self._intake.clear()
+        await self._send(reply.events)
+        try:
+            await self._command(reply.commands)
+        except VoiceHelperError as error:
+            if isinstance(event, ResponseCreate):
+                await self._send(self._teller.not_answered(error))
+            raise
+
+    async def _command(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            await self._session.send(command)
+
+    # -- to the client
+
+    async def _output(self) -> None:
+        async for output in self._session.output():
+            if isinstance(output, Closed):
+                return await self._closed(output)
+            await self._send(self._teller.tell(output))
+
+    async def _closed(self, output: Closed) -> None:
+        if output.reason in _WORDS:
+            event = error_event("invalid_request_error", "session_expired", _WORDS[output.reason])
+            await self._send([event])
+        await self._hang_up(output.code, output.reason)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self.check_s)
+            await self._check()
+
+    async def _send(self, events: Iterable[ServerEvent]) -> None:
+        """All of them, in a row."""
+        frames = [orjson.dumps({"event_id": f"event_{new_id().hex}", **event}).decode() for event in events]
+        if not frames:
+            return
+        async with asyncio.timeout(self.send_s), self._sending:
+            for frame in frames:
+                await self._socket.send_text(frame)
+
+    async def _hang_up(self, code: int, reason: str) -> None:
+        with suppress(TimeoutError, RuntimeError):
+            async with asyncio.timeout(1.0):
+                await self._socket.close(code, reason)

@@ -140,11 +140,11 @@ def complete(run: Run, heard: Utterance, text: str) -> None:
     run.tell(Final(heard.number, number, text, language, start, heard.end, waited_ms, replaces))
     blocked = run.state.turn is not None and not run.options.interruptible and not heard.committed
     if blocked or not (run.options.answers or run.state.wanted):
-        run.set(pending=(*run.state.pending, Pending(number, text, language)))
+        run.set(pending=(*run.state.pending, Pending(number, text, language, run.options.spoken)))
         run.resume()
     else:
         run.stop("superseded" if before else "interrupted")
-        ask(run, Pending(number, text, language), replaces)
+        ask(run, Pending(number, text, language, run.options.spoken), replaces)
 
 
 def _belongs(run: Run, heard: Utterance, text: str) -> bool:

@@ -443,6 +443,7 @@ class TurnOptions:
         automatic: the end of a turn is found by us; else the client commits it.
         answers: a turn is answered by itself; else the client asks for it.
         interruptible: speech that is a turn stops the sound.
+        spoken: answers are said; else they are only written.
         min_silence_ms, max_silence_ms: bounds of the silence that ends a turn.
         unfinished_ms: silence after an unfinished phrase.
         wait_ms: silence after "wait a moment".
@@ -461,6 +462,7 @@ class TurnOptions:
     automatic: bool = True
     answers: bool = True
     interruptible: bool = True
+    spoken: bool = True
     min_silence_ms: int = 300
     max_silence_ms: int = 1000
     unfinished_ms: int = 2000

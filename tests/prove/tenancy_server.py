@@ -58,13 +58,17 @@ class Cluster(Server):
 
     def start(self) -> float:
         """Seconds until it is ready with all its replicas."""
+        self.launch()
+        return wait_until(lambda: self.ready() and len(self.replicas()) == REPLICAS, 180)
+
+    def launch(self) -> None:
+        """Start the supervisor."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.home.chmod(0o755)
         (self.home / "run").mkdir(mode=0o700, exist_ok=True)
         ports = {name.name: random_port() for name in fields(Ports)}  # nobody else's, whatever starts beside us
         (self.home / "run" / "ports.json").write_text(json.dumps(ports))
         self._supervisor = self.spawn([self.executable("voicehelper"), "supervise"])
-        return wait_until(lambda: self.ready() and len(self.replicas()) == REPLICAS, 180)
 
     def stop(self) -> None:
         """End the instance, and whatever is left of it."""

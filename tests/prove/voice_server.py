@@ -1,0 +1,82 @@
+"""A whole instance for the proofs of voice: real recogniser, synthesiser and detectors, a scripted language model."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from tests.prove.server import wait_until
+from tests.prove.tenancy_server import Cluster
+from voicehelper.config import Settings
+from voicehelper.embedded.instance import open_instance
+
+REPLICAS = 2
+QUESTION = "退款申请通过后多久可以到账"
+ANSWER = (
+    "退款申请通过后，款项会在三到五个工作日内退回原支付账户。如果超过五个工作日还没有到账，请联系人工客服核实处理进度。"
+)
+
+
+@dataclass
+class VoiceCluster(Cluster):
+    """Two gateway replicas; the recogniser and the synthesiser are deployments of their own."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.environment |= {
+            "VOICEHELPER_NODES": json.dumps({"gateway": {"num_replicas": REPLICAS}}),
+            "VOICEHELPER_VOICE": json.dumps({"dead_air_ms": 0, "sessions_per_user": 1000}),
+        }
+
+    def start(self) -> float:
+        """Seconds until it is ready with all its replicas, models fetched."""
+        fetched = self.cli("models", "pull", timeout=600)
+        if fetched.returncode != 0:
+            raise RuntimeError(f"models were not fetched: {fetched.stdout[-300:]} {fetched.stderr[-300:]}")
+        self.launch()
+        return wait_until(lambda: self.ready() and len(self.replicas()) == REPLICAS and self.speaks(), 240)
+
+    def speaks(self) -> bool:
+        """Whether the recogniser and the synthesiser are there."""
+        probes = httpx.get(f"{self.url}/ready", timeout=5, trust_env=False).json()
+        return all(str(probes).find(name) >= 0 for name in ("stt", "tts")) and "unavailable" not in str(probes)
+
+    def speech(self, text: str) -> bytes:
+        """The text as 16 kHz PCM, said by the platform itself."""
+        from voicehelper.voice.resample import resample
+
+        with self.api() as api:
+            body = {"model": "tts", "input": text, "voice": "alloy", "response_format": "pcm"}
+            pcm = api.post("/v1/audio/speech", json=body).raise_for_status().content
+        return resample(pcm, 24_000, 16_000)
+
+    def speech_of_question(self) -> bytes:
+        """`QUESTION`, said."""
+        return self.speech(QUESTION)
+
+    def redeploy(self) -> float:
+        """A rolling update, as an operator makes one: the same application with a changed argument. Seconds until
+        every gateway replica is a new one and all is healthy."""
+        before = set(self.replicas())
+        address, headers = self._dashboard()
+        with httpx.Client(base_url=address, headers=headers, timeout=60, trust_env=False) as ray:
+            listed: dict[str, Any] = ray.get("/api/serve/applications/").raise_for_status().json()
+            config = next(iter(listed["applications"].values()))["deployed_app_config"]
+            args = config.setdefault("args", {})
+            args.setdefault("telemetry", {})["log_level"] = "ERROR"
+            wanted = {k: listed[k] for k in ("http_options", "grpc_options", "proxy_location") if listed.get(k)}
+            ray.put("/api/serve/applications/", json=wanted | {"applications": [config]}).raise_for_status()
+
+            def renewed() -> bool:
+                listed = ray.get("/api/serve/applications/").json()["applications"]
+                now = set(self.replicas())
+                running = all(app["status"] == "RUNNING" for app in listed.values())
+                return running and len(now) == REPLICAS and not now & before
+
+            return wait_until(renewed, 180)
+
+    def _dashboard(self) -> tuple[str, dict[str, str]]:
+        instance = open_instance(Settings(home=self.home))
+        assert instance is not None, "it is running"
+        return instance.dashboard_url, {"Authorization": f"Bearer {instance.secrets.ray_token}"}

@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --build-constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-slow lint bench prove-main-job prove-tenancy
+.PHONY: help up down test test-slow lint bench prove-main-job prove-tenancy prove-voice
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,6 +40,9 @@ prove-main-job: $(VENV)/.installed-dev ## the main job with real processes, one 
 
 prove-tenancy: $(VENV)/.installed-dev ## isolation, contract, retries and outages with real processes, one line a point
 	$(BIN)/python -m tests.prove.tenancy
+
+prove-voice: $(VENV)/.installed-dev ## calls in a browser, through kills and updates, by OpenAI's client; one line a point
+	$(BIN)/python -m tests.prove.voice
 
 # The stamps are written last, so an interrupted install is simply done again.
 $(VENV)/.pip: constraints.txt

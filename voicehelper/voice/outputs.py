@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from voicehelper.conversations import LiveEvent
+from voicehelper.errors import VoiceHelperError
 from voicehelper.voice.model import Notice
 
 
@@ -129,9 +130,10 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class ErrorNotice:
-    """Something the client asked for did not work (an error of our tree); the session goes on."""
+    """Something did not work; the session goes on. `turn`: the turn it concerns, if any."""
 
-    error: Exception
+    error: VoiceHelperError
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from uuid import UUID
 
 from voicehelper.errors import Overloaded, Unavailable, VoiceHelperError
-from voicehelper.ports.speech import Recognition, SpeechToText, TurnDetector
+from voicehelper.ports.speech import Recognition
 from voicehelper.telemetry import get_logger, stage
 from voicehelper.voice.commands import SpeechChoices
 from voicehelper.voice.ear import Ear
-from voicehelper.voice.latency import Latencies
 from voicehelper.voice.model import Event, JudgeTurn, RecognitionFailed, Recognized, Transcribe, TurnJudged
+from voicehelper.voice.session_latency import Latencies
+from voicehelper.voice.session_parts import Parts
 
 log = get_logger(__name__)
 
@@ -31,16 +32,15 @@ class Hearing:
     def __init__(
         self,
         session_id: UUID,
-        stt: SpeechToText,
-        turns: TurnDetector,
+        parts: Parts,
         ear: Ear,
-        feed: Callable[[Event], None],
         latencies: Latencies,
+        feed: Callable[[Event], None],
     ) -> None:
         self.choices = SpeechChoices()
         self._stream = str(session_id)
-        self._stt = stt
-        self._turns = turns
+        self._stt = parts.stt
+        self._turns = parts.turns
         self._ear = ear
         self._feed = feed
         self._latencies = latencies

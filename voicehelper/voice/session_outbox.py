@@ -11,8 +11,7 @@ _MOST_BYTES = 16 * 2**20
 
 
 class Outbox:
-    """Never waits. A client that does not read is given up (`Closed("slow", 1013)`): the session itself goes on, and can
-    be resumed."""
+    """Never waits. A client that does not read is given up (`Closed("slow", 1013)`); the session can be resumed."""
 
     def __init__(self) -> None:
         self._waiting: deque[Output] = deque()

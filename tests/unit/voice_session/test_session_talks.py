@@ -1,0 +1,118 @@
+"""A session over fakes, in virtual time: asked, answered, interrupted, closed."""
+
+import asyncio
+
+from tests.fakes.telephone import Telephone
+from tests.fakes.virtual_time import virtual_time
+from voicehelper.conversations import Owner
+from voicehelper.ids import new_id
+from voicehelper.ports.speech import FakeSpeechToText
+from voicehelper.voice.calls import VoiceCalls
+from voicehelper.voice.commands import Close, Interrupt, SessionRequest, TypeText
+from voicehelper.voice.model import Final, Partial, StateChanged
+from voicehelper.voice.outputs import (
+    AnswerCut,
+    Answering,
+    AnswerSaid,
+    ClauseSaid,
+    InputAcked,
+    Latency,
+    SoundStopped,
+)
+from voicehelper.voice.session_fakes import FakeAnswers, FakeConversations, fake_parts
+
+OWNER = Owner(new_id(), new_id())
+LONG = (
+    "退货需要在签收后七天内申请。运费由买家承担，质量问题由我们承担。您可以在订单页面里提交申请，客服会在一天内处理。"
+)
+
+
+def calls(**parts):
+    return VoiceCalls(fake_parts(**parts), FakeConversations())
+
+
+async def call(service, **request):
+    session = await service.open(OWNER, SessionRequest(**request))
+    return session, Telephone(session)
+
+
+@virtual_time
+async def test_a_question_is_asked_and_its_answer_heard():
+    answers = FakeAnswers(first_s=0.3)
+    service = calls(stt=FakeSpeechToText(["退货要多久？"], delay=0.1), answers=answers)
+    session, phone = await call(service)
+    await phone.silence(0.5)
+    await phone.speak(1.5)
+    await phone.silence(8)
+    final = (await phone.until(Final)).text
+    assert final == "退货要多久？"
+    assert phone.of(Partial)
+    assert [answer.question for answer in answers.answers] == [final]
+    assert answers.answers[0].metadata["speech"]["language"] == "zh"
+    assert "".join(clause.text for clause in phone.of(ClauseSaid)) == answers.answers[0].text
+    said = phone.of(AnswerSaid)[0]
+    assert phone.played == said.sample
+    facts = phone.of(Latency)[0]
+    assert facts.asr_ms == 100 and facts.first_token_ms == 300 and facts.first_sound_ms > facts.end_of_turn_ms > 100
+    assert phone.of(InputAcked)
+    assert [event.event.name for event in phone.of(Answering)][-1] == "message.completed"
+    states = [output.state for output in phone.of(StateChanged)]
+    assert states[:4] == ["user_speaking", "thinking", "speaking", "listening"]
+    await session.send(Close())
+    await phone.closed.wait()
+    assert service.running == 0
+    await phone.hang_up()
+
+
+@virtual_time
+async def test_an_interrupted_answer_keeps_what_was_heard():
+    answers = FakeAnswers([LONG, "好的。"])
+    session, phone = await call(calls(stt=FakeSpeechToText(["退货要多久？", "那换货呢？"]), answers=answers))
+    await phone.speak(1.0)
+    await phone.silence(4)
+    assert phone.of(StateChanged)[-1].state == "speaking"
+    before = phone.played
+    await phone.speak(1.2)
+    await phone.silence(4)
+    stopped = phone.of(SoundStopped)[0]
+    assert stopped.turn == 1 and stopped.generation == 1
+    assert abs(phone.of(AnswerCut)[0].chars - before / 24000 / 0.2) < 12
+    assert LONG.startswith(answers.answers[0].text) and 0 < len(answers.answers[0].text) < len(LONG)
+    assert answers.answers[1].question == "那换货呢？"
+    await session.send(Close())
+    await phone.closed.wait()
+    await phone.hang_up()
+
+
+@virtual_time
+async def test_text_is_a_turn_too_and_interrupt_is_silence():
+    answers = FakeAnswers([LONG])
+    session, phone = await call(calls(answers=answers), greeting="您好。")
+    await asyncio.sleep(3)
+    assert phone.of(ClauseSaid)[0].text == "您好。"
+    await session.send(TypeText("退货要多久？"))
+    await asyncio.sleep(3)
+    await session.send(Interrupt())
+    await asyncio.sleep(1)
+    assert phone.of(SoundStopped)[-1].reason == "asked"
+    count = len(phone.frames)
+    await asyncio.sleep(5)
+    assert len(phone.frames) == count
+    assert 0 < len(answers.answers[0].text) < len(LONG)
+    await session.send(Close())
+    await phone.closed.wait()
+    await phone.hang_up()
+
+
+@virtual_time
+async def test_a_client_that_does_not_report_is_believed_to_play():
+    service = calls()
+    session = await service.open(OWNER, SessionRequest())
+    phone = Telephone(session, reports=False)
+    await session.send(TypeText("在吗"))
+    await asyncio.sleep(10)
+    assert phone.of(StateChanged)[-1].state == "listening"
+    assert phone.played == phone.of(AnswerSaid)[0].sample
+    await session.send(Close())
+    await phone.closed.wait()
+    await phone.hang_up()

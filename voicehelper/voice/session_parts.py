@@ -1,0 +1,70 @@
+"""What a session is made of, and what it needs of the rest of the platform."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from voicehelper.config import VoiceSettings
+from voicehelper.conversations import Ask, Asked, Owner
+from voicehelper.idempotency.model import WriteKey
+from voicehelper.ports.speech import SpeechToText, TextToSpeech, TurnDetector, VoiceActivityDetector
+from voicehelper.voice.spoken_cache import SpokenCache
+from voicehelper.voice.store import SessionStore
+
+
+class Answers(Protocol):
+    """Of `conversations.AnswerService`, what a call needs."""
+
+    async def ask(self, owner: Owner, conversation_id: UUID, ask: Ask, key: WriteKey | None = None) -> Asked:
+        """See `AnswerService.ask`."""
+        ...
+
+    async def keep_heard(self, owner: Owner, conversation_id: UUID, message_id: UUID, chars: int) -> object:
+        """See `AnswerService.keep_heard`."""
+        ...
+
+    async def prepare(self, owner: Owner, conversation_id: UUID, text: str) -> None:
+        """See `AnswerService.prepare`."""
+        ...
+
+
+Acknowledgement = Callable[[str, str, int], tuple[str, str]]
+"""A word that fills silence: of a question, a language (may be empty) and a count from 1, the phrase and its
+language."""
+
+_PHRASES = {
+    "zh": ("好的，我查一下。", "还在查，请稍等。", "马上就好。"),
+    "en": ("Let me check.", "Still looking, one moment.", "Almost there."),
+}
+
+
+def plain_acknowledgement(question: str, language: str, count: int) -> tuple[str, str]:
+    """Whatever the question."""
+    known = language if language in _PHRASES else "zh"
+    phrases = _PHRASES[known]
+    return phrases[(count - 1) % len(phrases)], known
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Shared by all sessions of a process."""
+
+    stt: SpeechToText
+    tts: TextToSpeech
+    vad: VoiceActivityDetector
+    turns: TurnDetector
+    answers: Answers
+    store: SessionStore
+    settings: VoiceSettings
+    cache: SpokenCache | None = None
+    acknowledgement: Acknowledgement = plain_acknowledgement
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which session, whose, and in which conversation."""
+
+    session_id: UUID
+    owner: Owner
+    conversation_id: UUID

@@ -1,5 +1,6 @@
 """What the gateway serves, made of the nodes it can reach and of this process's engines."""
 
+from functools import partial
 from typing import Any
 
 from deployments.answers import answer_service
@@ -8,7 +9,7 @@ from deployments.conversations import conversation_directory, feedback, privacy,
 from deployments.engines import database, objects, ping
 from deployments.events import dead_letter_desk
 from deployments.limits import request_rates
-from deployments.nodes import CHAT, EMBEDDER, INDEXER, RETRIEVAL
+from deployments.nodes import CHAT, EMBEDDER, INDEXER, RETRIEVAL, TTS
 from deployments.wiring import Node, Nodes
 from voicehelper.documents.inspection import IsolatedInspector, inspection_limits
 from voicehelper.documents.isolation import IsolatedParser
@@ -19,6 +20,7 @@ from voicehelper.identity import Accounts, Passwords, ensure_configured_admin
 from voicehelper.identity.secrets import SecretBox, load_master_key
 from voicehelper.knowledge.service import KnowledgeService
 from voicehelper.ports.clock import SystemClock
+from voicehelper.ports.speech import TextToSpeech, Utterance
 from voicehelper.stores.authentication import AuthenticationStack
 from voicehelper.stores.postgres.accounts import postgres_accounts
 from voicehelper.stores.postgres.idempotency import PURPOSE, PostgresIdempotency
@@ -44,6 +46,7 @@ async def gateway_services(nodes: Nodes) -> Services:
     accounts = await _accounts(nodes, pool, tokens)
     answers = await answer_service(nodes)
     await run_summaries(nodes, answers)
+    tts = await nodes.get(TTS)
     return Services(
         http=settings.http,
         accounts=accounts,
@@ -61,6 +64,7 @@ async def gateway_services(nodes: Nodes) -> Services:
         probes=await _probes(nodes, pool),
         rates=await request_rates(nodes),
         idempotency=_idempotency(nodes, pool),
+        tts=tts,
     )
 
 
@@ -108,7 +112,15 @@ async def _probes(nodes: Nodes, pool: Pool) -> tuple[Probe, ...]:
     if _reachable(nodes, CHAT):
         chat = await nodes.get(CHAT)
         probes.append(Probe("chat", lambda: chat.count_tokens(["?"]), required=False))
+    if _reachable(nodes, TTS) and nodes.settings.tts.backend != "off":
+        probes.append(Probe("tts", partial(_speaks, await nodes.get(TTS)), required=False))
     return tuple(probes)
+
+
+async def _speaks(tts: TextToSpeech) -> None:
+    """Goes all the way to the model, which has nothing to say then."""
+    async for _ in tts.synthesize(Utterance("")):
+        pass
 
 
 def _reachable(nodes: Nodes, node: Node[Any]) -> bool:

@@ -7,7 +7,6 @@ from starlette.types import Scope
 
 from voicehelper.config import HttpSettings
 
-_LOGIN = frozenset({"/api/v1/auth/login", "/api/v1/auth/refresh"})
 _ANSWER = re.compile(r"/api/v1/conversations/[^/]+/messages(?:/[^/]+/regenerate)?/?")
 _FOLLOW = re.compile(r"/api/v1/conversations/[^/]+/messages/[^/]+/events/?")
 _UPLOAD = re.compile(r"/api/v1/knowledge/bases/[^/]+/documents/?")
@@ -30,6 +29,13 @@ class RouteClass(Enum):
     UNKNOWN = "unknown"
 
 
+_POSTS = {
+    "/api/v1/auth/login": RouteClass.LOGIN,
+    "/api/v1/auth/refresh": RouteClass.LOGIN,
+    "/v1/audio/speech": RouteClass.DOWNLOAD,
+}
+
+
 def class_of(scope: Scope) -> RouteClass:
     """The class of a request or WebSocket; worked out once."""
     state = scope.setdefault("state", {})
@@ -41,11 +47,9 @@ def class_of(scope: Scope) -> RouteClass:
 
 def _of(method: str, path: str) -> RouteClass:
     if method == "POST":
-        if path in _LOGIN:
-            return RouteClass.LOGIN
         if _ANSWER.fullmatch(path):
             return RouteClass.ANSWER
-        return RouteClass.UPLOAD if _UPLOAD.fullmatch(path) else RouteClass.PLAIN
+        return RouteClass.UPLOAD if _UPLOAD.fullmatch(path) else _POSTS.get(path, RouteClass.PLAIN)
     if method == "GET" and _FOLLOW.fullmatch(path):
         return RouteClass.FOLLOW
     if method == "GET" and _DOWNLOAD.fullmatch(path):

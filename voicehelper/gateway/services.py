@@ -15,6 +15,7 @@ from voicehelper.gateway.quotas import Rates
 from voicehelper.idempotency import IdempotencyStore
 from voicehelper.identity import Accounts, Authenticator, SigningKeys
 from voicehelper.knowledge.model import Added, Document, KnowledgeBase, Page
+from voicehelper.ports.speech import TextToSpeech
 from voicehelper.retrieval.model import Retriever
 
 
@@ -76,7 +77,8 @@ class Probe:
 class Services:
     """What the gateway is made of. Its lifespan starts and stops `answers`; who built the rest opens it.
 
-    Without `rates`, anybody may ask for as much as he likes; without `idempotency`, a write sent twice happens twice.
+    Without `rates`, anybody may ask for as much as he likes; without `idempotency`, a write sent twice happens twice;
+    without `tts`, no text is read out.
     """
 
     http: HttpSettings
@@ -95,3 +97,4 @@ class Services:
     probes: tuple[Probe, ...] = ()
     rates: Rates | None = None
     idempotency: IdempotencyStore | None = None
+    tts: TextToSpeech | None = None

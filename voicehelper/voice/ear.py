@@ -24,8 +24,6 @@ class EarOptions:
         threshold: probability from which a frame is speech; once somebody speaks, `threshold - hysteresis` suffices.
         speech_ms: speech for so long has begun; shorter sounds are clicks.
         silence_ms: silence for so long is a pause, told to the core, which decides what it means.
-        pre_roll_ms: sound before an utterance that belongs to it: its first consonant is no speech to the detector yet.
-        tail_ms: sound after it, likewise.
         memory_s: how much is kept.
         fresh_start_s: after so long without speech the detector forgets; music or noise would otherwise deafen it.
     """
@@ -34,8 +32,6 @@ class EarOptions:
     hysteresis: float = 0.15
     speech_ms: int = 64
     silence_ms: int = 96
-    pre_roll_ms: int = 250
-    tail_ms: int = 100
     memory_s: float = 60.0
     fresh_start_s: float = 2.0
 
@@ -60,7 +56,6 @@ class Ear:
         self._speaking = False
         self._run_start = start  # of the frames that contradict `_speaking`
         self._run = 0
-        self._last_end = start  # of the previous utterance: a pre-roll does not reach back into it
 
     @property
     def position(self) -> int:
@@ -96,15 +91,13 @@ class Ear:
         return bytes(self._memory[(start - self._first) * _WIDTH : max(end - self._first, 0) * _WIDTH])
 
     def utterance(self, start: int, end: int) -> bytes:
-        """What was heard from `start` to `end` for a recogniser: a little more at both ends, at an even loudness."""
-        before = max(start - self._samples(self._options.pre_roll_ms), min(self._last_end, start))
-        return levelled(self.audio(before, end + self._samples(self._options.tail_ms)))
+        """What was heard from `start` to `end`, at an even loudness, as a recogniser likes it."""
+        return levelled(self.audio(start, end))
 
     def rewind(self, sample: int) -> None:
         """What comes next begins at `sample`: what was heard beyond it comes once more, what is missing was silence."""
         self._cut_or_fill(sample)
         self._seen = self._fresh_at = self._run_start = sample
-        self._last_end = min(self._last_end, sample)
         self._speaking, self._run = False, 0
         self._vad.reset()
 
@@ -138,10 +131,7 @@ class Ear:
     def _turn_over(self) -> SpeechStarted | SpeechStopped:
         self._speaking, self._run = not self._speaking, 0
         self._fresh_at = self._seen
-        if self._speaking:
-            return SpeechStarted(self._run_start)
-        self._last_end = self._run_start
-        return SpeechStopped(self._run_start)
+        return (SpeechStarted if self._speaking else SpeechStopped)(self._run_start, self._seen)
 
     def _freshen(self, odd: float) -> None:
         """The detector's memory of a long time without speech is of no use, and sometimes harmful."""

@@ -77,7 +77,7 @@ class Resampler:
         return made
 
 
-@lru_cache
+@lru_cache(maxsize=16)
 def _filters(up: int, down: int) -> Samples:
     """Shape (up, taps): row p weighs the samples around a place p / up beyond a sample."""
     lowest = min(1.0, up / down)  # the lower of both rates, in input rates

@@ -142,6 +142,8 @@ def _abandon(run: Run) -> None:
     heard = run.state.utterance
     run.clear(*TIMERS)
     run.set(utterance=None, speech=False)
+    if heard is not None:
+        run.set(again=heard.start)
     if heard is not None and not run.state.finishing:
         run.clear("final", "retry")
 
@@ -150,7 +152,7 @@ def resumed(run: Run, event: ConnectionResumed) -> None:
     """The client is back. Everything that was under way is set going again; what is already under way stays so."""
     _abandon(run)
     run.clear("resume")
-    run.set(connected=True, heard=min(run.state.heard, max(event.input_from, run.state.acked)))
+    run.set(connected=True, again=-1, heard=min(run.state.heard, max(event.input_from, run.state.acked)))
     run.touch()
     for name, at_ms in run.state.timers:
         run.emit(SetTimer(name, max(at_ms, run.now)))

@@ -96,6 +96,11 @@ COMPLETE_END = _list(
     """
 )
 
+MAY_END_QUESTION = _list(
+    "to / of / for / from / with / at / into / by / about / on / in / is / are / was / were / be / am / like"
+)
+"""Of the above, those in which an English question may end ("where are you from", "tell me what it is")."""
+
 QUESTION_START = _list(
     """
     what / where / who / whom / how / which / why / when / tell me what / tell me where / do you know

@@ -13,6 +13,7 @@ from voicehelper.voice.phrase_lists import (
     GO_ON,
     HUMS,
     INVENTED,
+    MAY_END_QUESTION,
     QUESTION_START,
     STOP,
     UNFINISHED_END,
@@ -98,8 +99,9 @@ def _ending(text: str, said: str) -> Kind:
         return "dictating"
     if end.endswith(("...", "…", "，", ",", "、", "—", "-", "：", ":")):
         return "unfinished"
-    if _UNFINISHED_END.search(said) and not (_QUESTION.match(said) and not _COMPLETE_END.search(said)):
-        return "complete" if end.endswith(("?", "？")) and _COMPLETE_END.search(said) else "unfinished"
+    unfinished = _UNFINISHED_END.search(said)
+    if unfinished and not (_QUESTION.match(said) and unfinished.group() in MAY_END_QUESTION):
+        return "unfinished"
     if _COMPLETE_END.search(said) or end.endswith(("?", "？", "!", "！")):
         return "complete"
     return "open"
@@ -126,10 +128,13 @@ def corrects(text: str) -> bool:
 
 def join(first: str, then: str) -> str:
     """Two texts of one turn as one."""
+    then = then.strip()
     if not first or not then:
         return first or then
     if first.endswith(("?", "？", "!", "！")):
         return first + then if re.search(f"[{CJK}]", first + then) else f"{first} {then}"
     head = first.rstrip(" 。.，,…")
     chinese = re.match(f"[{CJK}]", then) or re.search(f"[{CJK}]$", head)
+    if head == first and kind(first) in ("unfinished", "filler", "dictating"):
+        return f"{head}{then}" if chinese else f"{head} {then}"
     return f"{head}，{then}" if chinese else f"{head}, {then}"

@@ -120,6 +120,7 @@ class SessionState:
         turn: being answered. `pending`: not yet answered. `wanted`: the next turn is to be answered.
         held: the sound is held.
         speech: the detector hears speech.
+        again: where what he was saying began when the client was lost; -1 if nothing.
         acked: input before it is dealt with. `heard`: input so far. `played`: output so far.
         pace_ms: his usual pause within a turn.
         echo: what we said lately.
@@ -144,6 +145,7 @@ class SessionState:
     wanted: bool = False
     held: bool = False
     speech: bool = False
+    again: int = -1
     acked: int = 0
     heard: int = 0
     played: int = 0
@@ -159,4 +161,4 @@ def needed_from(state: SessionState) -> int | None:
     """The first input sample that must be heard again if the session goes on elsewhere; None if all that was heard is
     dealt with (what comes before the last half second is then not needed)."""
     starts = [heard.start for heard in (*state.finishing, *((state.utterance,) if state.utterance else ()))]
-    return min(starts, default=None)
+    return min((*starts, *((state.again,) if state.again >= 0 else ())), default=None)

@@ -15,6 +15,7 @@ Samples = npt.NDArray[np.float32]
 SILENCE_DB = -90.0
 FULL_SCALE = 32768.0
 _CLIPPED = 32700  # beyond it a sample was probably cut off
+_CLIPPED_KEPT = 0.99  # of the running share, each frame: three seconds
 _OFFSET_SHARE = 1 / 16  # of a frame's mean that enters the running offset: half a second to follow a change
 
 _QUIET_ROOM_DB = -60.0  # assumed until the background is known
@@ -83,7 +84,8 @@ class Levels:
         The gain glides over a frame, so that it makes no clicks.
         """
         samples = frames.astype(np.float32)
-        self._clipped += 0.01 * (float(np.mean(np.abs(samples) >= _CLIPPED)) - self._clipped)
+        share = 1 - _CLIPPED_KEPT ** len(frames)
+        self._clipped += share * (float(np.mean(np.abs(samples) >= _CLIPPED)) - self._clipped)
         levels = [self._take(row) for row in samples]
         return pcm_of(samples), levels
 

@@ -6,11 +6,12 @@ from typing import Any, Final
 
 import orjson
 
+from voicehelper.conversations import error_of
 from voicehelper.gateway.realtime.configuration import Configuration, Facts, with_output
 from voicehelper.gateway.realtime.formats import encoder_of
 from voicehelper.gateway.realtime.items import Item, Items
 from voicehelper.gateway.realtime.playback import Playback, samples_of
-from voicehelper.gateway.realtime.refusals import Refusal, ServerEvent
+from voicehelper.gateway.realtime.refusals import Refusal, ServerEvent, failure_details
 from voicehelper.gateway.realtime.responses import Response
 from voicehelper.voice import commands
 from voicehelper.voice.commands import Command
@@ -119,6 +120,8 @@ class Answers:
                 response.citations.append(data)
             case "usage":
                 response.usage = _usage(data)
+            case "error":
+                response.failure = failure_details(error_of(output.event)[0])
             case "message.completed" if response.text_only:
                 events += self._finish(response, "completed")
         return events
@@ -148,7 +151,11 @@ class Answers:
     def settle(self) -> list[ServerEvent]:
         """What was sent was played: the response is complete."""
         now = self._now
-        return self._finish(now, "completed") if now is not None and now.sent else []
+        if now is None or not now.sent:
+            return []
+        if now.failure is not None:  # what sounded was an apology
+            return self._finish(now, "failed", error=now.failure)
+        return self._finish(now, "completed")
 
     def resumed(self) -> list[ServerEvent]:
         """The sound goes on from where the client was."""

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from voicehelper.gateway.realtime.refusals import Refusal
 from voicehelper.voice.commands import Configure
 from voicehelper.voice.machine_hearing import PRE_ROLL_MS
+from voicehelper.voice.model import TurnOptions
 from voicehelper.wire.realtime_session import Format, Input, Output, ServerVad, SessionPatch, TurnDetection, VoiceId
 
 _OPENAI_VOICES: Final = frozenset(
@@ -15,8 +16,6 @@ _OPENAI_VOICES: Final = frozenset(
 """Names every client of the protocol may send: here they stand for the synthesiser's own default."""
 _EAGERNESS: Final = {  # shortest and longest silence that ends a turn, silence after an unfinished phrase
     "high": (200, 600, 1200),
-    "auto": (300, 1000, 2000),
-    "medium": (300, 1000, 2000),
     "low": (600, 2000, 4000),
 }
 _SHORTEST_SILENCE_MS, _LONGEST_SILENCE_MS = 200, 3000
@@ -40,6 +39,7 @@ class Facts:
     Attributes:
         threshold: from which probability on our detector hears speech.
         transcriber: the model that writes down what is said.
+        turn: turn taking as the session began.
         expires_at: seconds since 1970.
     """
 
@@ -47,10 +47,10 @@ class Facts:
     conversation_id: str
     model: str
     expires_at: int
-    resume_token: str = ""
     threshold: float = 0.5
     prefix_padding_ms: int = PRE_ROLL_MS
     transcriber: str = ""
+    turn: TurnOptions = TurnOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +91,15 @@ class Configuration:
             config = with_output(config, patch.audio.output)
         return config
 
-    def command(self) -> Configure:
-        """What tells the session about it."""
+    def command(self, usual: TurnOptions) -> Configure:
+        """What tells the session about it. `usual`: the platform's own turn taking."""
         speech = {
             "language": self.language,
             "voice": "" if self.voice in _OPENAI_VOICES else self.voice,
             "speed": self.speed,
             "hot_words": self.hot_words,
         }
-        return Configure(turn=_turn(self.detection), speech=speech)
+        return Configure(turn={**_turn(self.detection, usual), "spoken": not self.text_only}, speech=speech)
 
     def shown(self, facts: Facts) -> dict[str, Any]:
         """The session object."""
@@ -119,11 +119,7 @@ class Configuration:
             "prompt": None,
             "include": None,
             "audio": {"input": self._shown_input(facts), "output": self._shown_output()},
-            "voicehelper": {
-                "conversation_id": facts.conversation_id,
-                "resume_token": facts.resume_token,
-                "ignored": sorted(self.ignored),
-            },
+            "voicehelper": {"conversation_id": facts.conversation_id, "ignored": sorted(self.ignored)},
         }
 
     def _shown_input(self, facts: Facts) -> dict[str, Any]:
@@ -205,14 +201,15 @@ def _shown_detection(detection: Detection | None, facts: Facts) -> dict[str, Any
     }
 
 
-def _turn(detection: Detection | None) -> dict[str, Any]:
+def _turn(detection: Detection | None, usual: TurnOptions) -> dict[str, Any]:
     """The fields of `TurnOptions` behind a turn detection."""
     if detection is None:
         return {"automatic": False, "answers": False, "interruptible": False}
     if detection.kind == "server_vad":
         shortest = longest = unfinished = detection.silence_ms
     else:
-        shortest, longest, unfinished = _EAGERNESS[detection.eagerness]
+        medium = usual.min_silence_ms, usual.max_silence_ms, usual.unfinished_ms
+        shortest, longest, unfinished = _EAGERNESS.get(detection.eagerness, medium)
     return {
         "automatic": True,
         "answers": detection.create_response,

@@ -30,8 +30,7 @@ from voicehelper.wire.realtime import (
 POLICY_VIOLATION: Final = 1008
 TRY_AGAIN_LATER: Final = 1013
 
-_SOUND_BURST_S, _SOUND_RATE = 30.0, 4.0
-_EVENT_BURST, _EVENT_RATE = 400.0, 100.0
+_EVENT_BURST, _EVENT_RATE = 1000.0, 300.0
 _MOST_BAD = 100
 _WORDS: Final = {
     "idle": "Nothing was said for too long.",
@@ -66,7 +65,6 @@ class Connection:
         self._dialogue, self._teller, self._check = dialogue, teller, check
         now = asyncio.get_running_loop().time()
         self._intake = Intake(dialogue.config.input_format)
-        self._sound = Allowance(_SOUND_BURST_S, _SOUND_RATE, now)
         self._events = Allowance(_EVENT_BURST, _EVENT_RATE, now)
         self._bad = 0
         self._sending = asyncio.Lock()
@@ -106,7 +104,7 @@ class Connection:
                 self._bad = 0
             except Refusal as refusal:
                 self._bad += 1
-                await self._send([refusal.event()])
+                await self._send([refusal.event(), *self._updated(refusal)])
             await asyncio.sleep(self._events.take(1.0, loop.time()))
         words = "Too many events in a row that mean nothing."
         await self._send([error_event("invalid_request_error", "too_many_errors", words)])
@@ -132,25 +130,27 @@ class Connection:
         except Refusal as refusal:
             refusal.event_id = event.event_id
             raise
-        loop = asyncio.get_running_loop()
         for piece in self._intake.pieces(sound):
             self._dialogue.buffered_ms += len(piece) / 32
-            await self._session.audio(piece)
-            await asyncio.sleep(self._sound.take(len(piece) / 32_000, loop.time()))
+            await self._session.audio(piece)  # waits where sound comes faster than anybody speaks
+            await asyncio.sleep(0)
 
     async def _update(self, event: SessionUpdate) -> None:
-        """Whatever becomes of it, the client is told what is in force: many wait for that."""
         before = self._dialogue.config
-        errors: list[ServerEvent] = []
         try:
             await self._command(self._dialogue.take(event).commands)
         except Refusal as refusal:
-            errors.append(refusal.event())
+            refusal.of_update = True
+            raise
         except VoiceHelperError as error:
             self._dialogue.put(before)
-            errors.append(failure_event(error, event.event_id))
+            await self._send([failure_event(error, event.event_id)])
         self._intake.change(self._dialogue.config.input_format)
-        await self._send([*errors, self._dialogue.session("session.updated")])
+        await self._send([self._dialogue.session("session.updated")])
+
+    def _updated(self, refusal: Refusal) -> list[ServerEvent]:
+        """An update is answered whatever becomes of it, with what is in force: many wait for that."""
+        return [self._dialogue.session("session.updated")] if refusal.of_update else []
 
     async def _carry_out(self, event: ClientEvent) -> None:
         reply = self._dialogue.take(event)

@@ -56,7 +56,7 @@ class Dialogue:
 
     def _update(self, event: wire.SessionUpdate) -> Reply:
         self.put(self.config.changed(event.session))
-        return Reply([self.config.command()])
+        return Reply([self.config.command(self.facts.turn)])
 
     def put(self, config: Configuration) -> None:
         """`config` is in force from now on."""

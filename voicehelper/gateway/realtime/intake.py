@@ -1,4 +1,4 @@
-"""Sound from the client on its way to the session: decoded, in pieces the session takes, not faster than it may come."""
+"""Sound from the client on its way to the session: decoded, and in pieces as the session takes them."""
 
 import base64
 import binascii

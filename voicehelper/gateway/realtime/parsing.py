@@ -47,7 +47,9 @@ def _event(fields: dict[str, Any]) -> ClientEvent:
     try:
         return CLIENT_EVENTS[kind].model_validate(fields)
     except ValidationError as failure:
-        raise _refusal(failure, named) from None
+        refusal = _refusal(failure, named)
+        refusal.of_update = kind == "session.update"
+        raise refusal from None
 
 
 def _refusal(failure: ValidationError, event_id: str | None) -> Refusal:

@@ -20,7 +20,12 @@ class Refusal(Exception):
         message: what is wrong, for people.
         param: the field it is about, as a path (`session.audio.input.format.rate`).
         event_id: the client's own name of its event.
+
+    Attributes:
+        of_update: it was a `session.update`, whose sender waits for a `session.updated`.
     """
+
+    of_update = False
 
     def __init__(self, code: str, message: str, param: str | None = None, event_id: str | None = None) -> None:
         super().__init__(code, message, param, event_id)

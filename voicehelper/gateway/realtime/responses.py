@@ -59,6 +59,7 @@ class Response:
         turn: ours; None as long as it is not known.
         message_id: the answer, once there is one.
         sent: all of its sound is on its way.
+        failure: why there is no (whole) answer.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Response:
         self.turn: int | None = None
         self.message_id: UUID | None = None
         self.usage: dict[str, Any] | None = None
+        self.failure: dict[str, str] | None = None
         self.citations: list[Any] = []
         self.text_only = config.text_only
         self.sent = self.ended = False

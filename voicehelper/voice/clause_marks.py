@@ -117,7 +117,9 @@ def _after_mark(text: str, end: int, last: str, following: str, ended: bool) -> 
 def _ascii_mark(text: str, end: int, last: str) -> Strength:
     if last != ".":
         return Strength.SENTENCE if last in _SENTENCE else Strength.CLAUSE
-    before = text[max(0, end - 12) : end - 1]
+    before, after = text[max(0, end - 12) : end - 1], text[end : end + 2].lstrip()
+    if after and after[0].islower() and after[0].isascii():
+        return Strength.NONE  # "a.m. tomorrow"
     if _ITEM.search(before) or _ABBREVIATION.search(before):
         return Strength.NONE
     return Strength.SENTENCE

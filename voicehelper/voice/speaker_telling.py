@@ -84,13 +84,19 @@ class Telling:
         begin: int | None = None
         while (piece := await self._next()) is not None:
             begin = piece.start if begin is None else begin
-            language = self._language or language_of(piece.text)
+            language = self._language_of(piece.text)
             spoken = self._ear.read(piece.text, language)
             if spoken:
                 text = self._splitter.text[begin : piece.end]
                 await self._put(Told(text, begin, piece.end, spoken, language, Sound()))
                 begin = None
         await self._queue.put(None)
+
+    def _language_of(self, text: str) -> str:
+        """A clause is read in its own language; one without words in that of those before it."""
+        if any(char.isalpha() for char in text):
+            self._language = language_of(text)
+        return self._language or language_of(text)
 
     async def next(self) -> Told | None:
         """The next clause; None after the last."""

@@ -227,3 +227,14 @@ class DeadlineExceeded(VoiceHelperError):
     code = 50401
     retryable = True
     default_message = "Out of time"
+
+
+def error_class(code: int) -> type[VoiceHelperError]:
+    """The class of errors with this code; `VoiceHelperError` where none has it."""
+    waiting: list[type[VoiceHelperError]] = [VoiceHelperError]
+    while waiting:
+        kind = waiting.pop()
+        if kind.code == code and "code" in vars(kind):
+            return kind
+        waiting.extend(kind.__subclasses__())
+    return VoiceHelperError

@@ -7,14 +7,14 @@ from uuid import UUID
 
 from voicehelper.config import VoiceSettings
 from voicehelper.conversations import Conversation, Owner
-from voicehelper.errors import InvalidInput, NotFound, Overloaded, Unavailable, VoiceHelperError
+from voicehelper.errors import NotFound, Overloaded, Unavailable, VoiceHelperError
 from voicehelper.identity.opaque_tokens import TokenForm
 from voicehelper.ids import new_id
 from voicehelper.ports.clock import Clock
 from voicehelper.telemetry import get_logger
 from voicehelper.voice.commands import SessionRequest
 from voicehelper.voice.model import TurnOptions
-from voicehelper.voice.session import BEAT_S, VoiceSession, manner_of
+from voicehelper.voice.session import BEAT_S, VoiceSession, check_voice, manner_of
 from voicehelper.voice.session_parts import Parts, Place
 from voicehelper.voice.session_snapshot import Snapshot
 from voicehelper.voice.speaker import SpeakingVoice
@@ -140,7 +140,7 @@ class VoiceCalls:
         facts = {"speech": asdict(request.speech), "turn": asdict(options), "greeting": request.greeting}
         new = NewSession(hold, conversation_id, token_hash, facts, snapshot.to_json())
         await self._parts.store.create(new, self._parts.settings.sessions_per_user)
-        place = Place(hold.session_id, owner, conversation_id)
+        place = Place(hold.session_id, owner, conversation_id, await self._words(owner))
         session = VoiceSession(place, self._parts, voice, hold, snapshot, resume_token=token, gone=self._forget)
         self._sessions[hold.session_id] = session
         session.begin(request.greeting)
@@ -153,7 +153,8 @@ class VoiceCalls:
             log.warning("voice.not_resumable", session_id=str(stored.hold.session_id), error=str(error))
             raise NotFound("The session cannot be taken up by this version") from error
         snapshot = replace(snapshot, clock_ms=max(snapshot.clock_ms, int(stored.age_s * 1000)))
-        place = Place(stored.hold.session_id, stored.hold.owner, stored.conversation_id)
+        owner = stored.hold.owner
+        place = Place(stored.hold.session_id, owner, stored.conversation_id, await self._words(owner))
         voice = await self._voice(place.owner, snapshot)
         played = self._believable(snapshot, played)
         session = VoiceSession(
@@ -178,11 +179,13 @@ class VoiceCalls:
 
     async def _voice(self, owner: Owner, snapshot: Snapshot) -> SpeakingVoice:
         info = await self._parts.tts.describe()
-        wanted = snapshot.choices.voice
-        if wanted and info.voices and wanted not in {voice.name for voice in info.voices}:
-            raise InvalidInput("No such voice", {"voices": [voice.name for voice in info.voices][:50]})
+        check_voice(snapshot.choices, info)
         manner = manner_of(snapshot.choices, self._parts)
         return SpeakingVoice(self._parts.tts, info, owner.tenant_id, self._parts.cache, manner)
+
+    async def _words(self, owner: Owner) -> tuple[str, ...]:
+        known = self._parts.hot_words
+        return () if known is None else await known(owner.tenant_id)
 
     async def _conversation(self, owner: Owner, request: SessionRequest) -> UUID:
         if request.conversation_id is not None:

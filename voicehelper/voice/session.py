@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from voicehelper.errors import InvalidInput, RateLimited
+from voicehelper.ports.speech import TextToSpeechInfo
 from voicehelper.telemetry import get_logger, metrics
 from voicehelper.voice import commands, model
 from voicehelper.voice.ear import Ear, EarOptions
@@ -105,10 +106,10 @@ class VoiceSession:
         )
         self._playing = sound.playing
         self._speaker = Speaker(voice, sound, lead_s=settings.lead_s)
-        self._hearing = Hearing(place.session_id, parts, self._ear, self._latencies, self._core.feed)
+        self._hearing = Hearing(place, parts, self._ear, self._latencies, self._core.feed)
         self._asking = Asking(
             place,
-            parts.answers,
+            parts,
             self._speaker,
             self._latencies,
             feed=self._core.feed,
@@ -210,7 +211,9 @@ class VoiceSession:
     def _configure(self, command: commands.Configure) -> None:
         options = _changed(self._core.state.options, command.turn)
         _check_options(options)
-        self._choices = self._hearing.choices = _changed(self._choices, command.speech)
+        choices = _changed(self._choices, command.speech)
+        check_voice(choices, self._speaker.voice.info)
+        self._choices = self._hearing.choices = choices
         if command.speech:
             self._speaker.voice.manner = manner_of(self._choices, self._parts)
             self._record.changed()
@@ -377,6 +380,13 @@ _REASONS = frozenset({"client", "idle", "longest", "lost", "restart", "taken", "
 def manner_of(choices: commands.SpeechChoices, parts: Parts) -> Manner:
     """How the session speaks."""
     return Manner(choices.voice, choices.style, choices.speed)
+
+
+def check_voice(choices: commands.SpeechChoices, info: TextToSpeechInfo) -> None:
+    """Raises `InvalidInput` where the model has no such voice."""
+    names = [voice.name for voice in info.voices]
+    if choices.voice and names and choices.voice not in names:
+        raise InvalidInput("No such voice", {"voices": names[:100]})
 
 
 def _changed(value: Any, changes: dict[str, Any]) -> Any:

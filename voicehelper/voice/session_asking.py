@@ -16,7 +16,7 @@ from voicehelper.telemetry import get_logger
 from voicehelper.voice import model
 from voicehelper.voice.outputs import AnswerCut, Answering, ErrorNotice, Output
 from voicehelper.voice.session_latency import Latencies
-from voicehelper.voice.session_parts import Answers, Place
+from voicehelper.voice.session_parts import Parts, Place, Prepare
 from voicehelper.voice.speaker import Speaker
 
 log = get_logger(__name__)
@@ -72,7 +72,7 @@ class Asking:
     def __init__(
         self,
         place: Place,
-        answers: Answers,
+        parts: Parts,
         speaker: Speaker,
         latencies: Latencies,
         *,
@@ -83,7 +83,8 @@ class Asking:
         self.messages: dict[int, UUID] = {}
         self.speech: dict[int, dict[str, Any]] = {}
         self._place = place
-        self._answers = answers
+        self._answers = parts.answers
+        self._run_ahead = parts.prepare
         self._speaker = speaker
         self._latencies = latencies
         self._feed = feed
@@ -115,7 +116,8 @@ class Asking:
         """Run ahead."""
         if self._preparing is not None:
             self._preparing.cancel()
-        self._preparing = asyncio.create_task(self._prepare(effect.text))
+        if self._run_ahead is not None:
+            self._preparing = asyncio.create_task(self._prepare(self._run_ahead, effect.text))
 
     def cut(self, number: int, grace_s: float) -> None:
         """The turn's answer ends: of its text only what was heard is kept. For `grace_s` the client may still say how
@@ -216,9 +218,9 @@ class Asking:
         language = effect.language if effect.language in _APOLOGIES else "zh"
         turn.text.put(("\n" if turn.text.text else "") + _APOLOGIES[language])
 
-    async def _prepare(self, text: str) -> None:
+    async def _prepare(self, run_ahead: Prepare, text: str) -> None:
         try:
-            await self._answers.prepare(self._place.owner, self._place.conversation_id, text)
+            await run_ahead(self._place.owner, self._place.conversation_id, text)
         except VoiceHelperError as error:  # it would only have been quicker
             log.debug("voice.not_prepared", code=error.code)
 

@@ -70,7 +70,7 @@ class FakeAnswers:
         return answer
 
     async def prepare(self, owner: Owner, conversation_id: UUID, text: str) -> None:
-        """See `AnswerService.prepare`."""
+        """Notes it."""
         self.prepared.append(text)
 
     async def _events(self, answer: FakeAnswer) -> AsyncGenerator[LiveEvent, None]:
@@ -137,12 +137,14 @@ def fake_parts(
     settings: VoiceSettings | None = None,
 ) -> Parts:
     """A session's parts without a model or an engine."""
+    answers = answers or FakeAnswers()
     return Parts(
         stt or FakeSpeechToText(),
         tts or FakeTextToSpeech(),
         FakeVoiceActivity(),
         NullTurnDetector(),
-        answers or FakeAnswers(),
+        answers,
         store or FakeSessionStore(),
         settings or VoiceSettings(),
+        prepare=answers.prepare,
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from uuid import UUID
 
 from voicehelper.errors import Overloaded, Unavailable, VoiceHelperError
 from voicehelper.ports.speech import Recognition
@@ -11,7 +10,7 @@ from voicehelper.voice.commands import SpeechChoices
 from voicehelper.voice.ear import Ear
 from voicehelper.voice.model import Event, JudgeTurn, RecognitionFailed, Recognized, Transcribe, TurnJudged
 from voicehelper.voice.session_latency import Latencies
-from voicehelper.voice.session_parts import Parts
+from voicehelper.voice.session_parts import Parts, Place
 
 log = get_logger(__name__)
 
@@ -31,14 +30,15 @@ class Hearing:
 
     def __init__(
         self,
-        session_id: UUID,
+        place: Place,
         parts: Parts,
         ear: Ear,
         latencies: Latencies,
         feed: Callable[[Event], None],
     ) -> None:
         self.choices = SpeechChoices()
-        self._stream = str(session_id)
+        self._stream = str(place.session_id)
+        self._hot_words = place.hot_words
         self._stt = parts.stt
         self._turns = parts.turns
         self._ear = ear
@@ -125,9 +125,8 @@ class Hearing:
         # Partials in a stream of their own: there a later request makes an earlier one pointless, finals too.
         stream = self._stream + (":final" if effect.final else "")
         choices = self.choices
-        request = Recognition(
-            self._ear.utterance(effect.start, effect.end), stream, effect.final, choices.language, choices.hot_words
-        )
+        sound, words = self._ear.utterance(effect.start, effect.end), choices.hot_words + self._hot_words
+        request = Recognition(sound, stream, effect.final, choices.language, words)
         heard = await self._stt.transcribe(request)
         if heard.superseded:
             return

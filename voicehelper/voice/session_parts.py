@@ -1,6 +1,6 @@
 """What a session is made of, and what it needs of the rest of the platform."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -24,10 +24,12 @@ class Answers(Protocol):
         """See `AnswerService.keep_heard`."""
         ...
 
-    async def prepare(self, owner: Owner, conversation_id: UUID, text: str) -> None:
-        """See `AnswerService.prepare`."""
-        ...
 
+Prepare = Callable[[Owner, UUID, str], Awaitable[None]]
+"""Run ahead for what will probably be the question in a conversation."""
+
+TenantWords = Callable[[UUID], Awaitable[tuple[str, ...]]]
+"""Names and terms that a tenant's callers say."""
 
 Acknowledgement = Callable[[str, str, int], tuple[str, str]]
 """A word that fills silence: of a question, a language (may be empty) and a count from 1, the phrase and its
@@ -59,12 +61,15 @@ class Parts:
     settings: VoiceSettings
     cache: SpokenCache | None = None
     acknowledgement: Acknowledgement = plain_acknowledgement
+    hot_words: TenantWords | None = None
+    prepare: Prepare | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which session, whose, and in which conversation."""
+    """Which session, whose, and in which conversation. `hot_words`: of the tenant."""
 
     session_id: UUID
     owner: Owner
     conversation_id: UUID
+    hot_words: tuple[str, ...] = ()

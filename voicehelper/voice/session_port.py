@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from voicehelper.config import VoiceSettings
 from voicehelper.conversations import Owner
 from voicehelper.voice.commands import Command, SessionRequest, SpeechChoices
 from voicehelper.voice.model import TurnOptions
@@ -58,6 +59,15 @@ class Session(Protocol):
 
 class Calls(Protocol):
     """Opens and resumes sessions."""
+
+    @property
+    def settings(self) -> VoiceSettings:
+        """Of voice sessions."""
+        ...
+
+    def options(self) -> TurnOptions:
+        """Turn taking where a session asks for nothing else."""
+        ...
 
     async def open(self, owner: Owner, request: SessionRequest) -> Session:
         """A new session, in a new conversation unless one is named.

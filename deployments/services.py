@@ -9,7 +9,8 @@ from deployments.conversations import conversation_directory, feedback, privacy,
 from deployments.engines import database, objects, ping
 from deployments.events import dead_letter_desk
 from deployments.limits import request_rates
-from deployments.nodes import CHAT, EMBEDDER, INDEXER, RETRIEVAL, TTS
+from deployments.nodes import CHAT, EMBEDDER, INDEXER, RETRIEVAL, STT, TTS
+from deployments.voice import voice_calls
 from deployments.wiring import Node, Nodes
 from voicehelper.documents.inspection import IsolatedInspector, inspection_limits
 from voicehelper.documents.isolation import IsolatedParser
@@ -20,7 +21,7 @@ from voicehelper.identity import Accounts, Passwords, ensure_configured_admin
 from voicehelper.identity.secrets import SecretBox, load_master_key
 from voicehelper.knowledge.service import KnowledgeService
 from voicehelper.ports.clock import SystemClock
-from voicehelper.ports.speech import TextToSpeech, Utterance
+from voicehelper.ports.speech import Recognition, SpeechToText, TextToSpeech, Utterance
 from voicehelper.stores.authentication import AuthenticationStack
 from voicehelper.stores.postgres.accounts import postgres_accounts
 from voicehelper.stores.postgres.idempotency import PURPOSE, PostgresIdempotency
@@ -29,6 +30,8 @@ from voicehelper.stores.postgres.index_queue import PostgresObjectTrash
 from voicehelper.stores.postgres.knowledge import PostgresKnowledge
 from voicehelper.stores.postgres.pool import Pool
 from voicehelper.stores.postgres.scopes import PostgresScopes
+from voicehelper.voice.dictation import Dictation
+from voicehelper.voice.hot_words import RememberedHotWords
 
 _INSPECTORS = 2  # uploads looked at at the same time; each takes milliseconds
 
@@ -46,7 +49,9 @@ async def gateway_services(nodes: Nodes) -> Services:
     accounts = await _accounts(nodes, pool, tokens)
     answers = await answer_service(nodes)
     await run_summaries(nodes, answers)
-    tts = await nodes.get(TTS)
+    stt, tts = await nodes.get(STT), await nodes.get(TTS)
+    conversations = await conversation_directory(nodes)
+    hot_words = RememberedHotWords(accounts.tenants.hot_words, SystemClock())
     return Services(
         http=settings.http,
         accounts=accounts,
@@ -54,7 +59,7 @@ async def gateway_services(nodes: Nodes) -> Services:
         keys=tokens.keys,
         knowledge=await _knowledge(nodes, pool),
         scopes=PostgresScopes(pool),
-        conversations=await conversation_directory(nodes),
+        conversations=conversations,
         answers=answers,
         feedback=await feedback(nodes),
         review=await review(nodes),
@@ -65,6 +70,9 @@ async def gateway_services(nodes: Nodes) -> Services:
         rates=await request_rates(nodes),
         idempotency=_idempotency(nodes, pool),
         tts=tts,
+        dictation=Dictation(stt, settings.stt.longest_file_s, settings.stt.files),
+        hot_words=hot_words,
+        voice=await voice_calls(nodes, answers, conversations, hot_words.of),
     )
 
 
@@ -112,9 +120,18 @@ async def _probes(nodes: Nodes, pool: Pool) -> tuple[Probe, ...]:
     if _reachable(nodes, CHAT):
         chat = await nodes.get(CHAT)
         probes.append(Probe("chat", lambda: chat.count_tokens(["?"]), required=False))
+    if _reachable(nodes, STT) and nodes.settings.stt.backend != "off":
+        probes.append(Probe("stt", partial(_listens, await nodes.get(STT)), required=False))
     if _reachable(nodes, TTS) and nodes.settings.tts.backend != "off":
         probes.append(Probe("tts", partial(_speaks, await nodes.get(TTS)), required=False))
     return tuple(probes)
+
+
+async def _listens(stt: SpeechToText) -> None:
+    """Goes to the model, which hears nothing then; one that is paid by the request is not asked."""
+    info = await stt.describe()
+    if info.partials or not info.model:
+        await stt.transcribe(Recognition(bytes(2), "probe"))
 
 
 async def _speaks(tts: TextToSpeech) -> None:

@@ -10,6 +10,7 @@ from voicehelper.config import HttpSettings
 _ANSWER = re.compile(r"/api/v1/conversations/[^/]+/messages(?:/[^/]+/regenerate)?/?")
 _FOLLOW = re.compile(r"/api/v1/conversations/[^/]+/messages/[^/]+/events/?")
 _UPLOAD = re.compile(r"/api/v1/knowledge/bases/[^/]+/documents/?")
+_DICTATION = "/v1/audio/transcriptions"
 _DOWNLOAD = re.compile(r"/api/v1/(?:conversations|users)/[^/]+/export/?")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _MULTIPART_OVERHEAD = 64 * 1024
@@ -24,6 +25,7 @@ class RouteClass(Enum):
     ANSWER = "answer"
     FOLLOW = "follow"  # an answer's events, asked for by a further reader
     UPLOAD = "upload"
+    DICTATION = "dictation"  # a recording to be written down
     DOWNLOAD = "download"  # written while it is sent
     SOCKET = "socket"
     UNKNOWN = "unknown"
@@ -49,6 +51,8 @@ def _of(method: str, path: str) -> RouteClass:
     if method == "POST":
         if _ANSWER.fullmatch(path):
             return RouteClass.ANSWER
+        if path == _DICTATION:
+            return RouteClass.DICTATION
         return RouteClass.UPLOAD if _UPLOAD.fullmatch(path) else _POSTS.get(path, RouteClass.PLAIN)
     if method == "GET" and _FOLLOW.fullmatch(path):
         return RouteClass.FOLLOW
@@ -59,8 +63,8 @@ def _of(method: str, path: str) -> RouteClass:
 
 def deadline_of(kind: RouteClass, settings: HttpSettings) -> float | None:
     """Seconds a request of this class may take; None for uploads and downloads, whose length is up to the client's
-    line, and for sockets."""
-    if kind in {RouteClass.UPLOAD, RouteClass.DOWNLOAD, RouteClass.SOCKET}:
+    line, for recordings, and for sockets."""
+    if kind in {RouteClass.UPLOAD, RouteClass.DICTATION, RouteClass.DOWNLOAD, RouteClass.SOCKET}:
         return None
     if kind in {RouteClass.ANSWER, RouteClass.FOLLOW}:
         return settings.answer_timeout_s
@@ -71,4 +75,6 @@ def body_limit_of(kind: RouteClass, settings: HttpSettings) -> int:
     """Bytes a request of this class may carry."""
     if kind is RouteClass.UPLOAD:
         return settings.max_upload_bytes + _MULTIPART_OVERHEAD
+    if kind is RouteClass.DICTATION:
+        return settings.max_audio_bytes + _MULTIPART_OVERHEAD
     return settings.max_body_bytes

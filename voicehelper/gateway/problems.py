@@ -21,6 +21,7 @@ from voicehelper.errors import (
     VoiceHelperError,
 )
 from voicehelper.gateway.catalogue import text_of
+from voicehelper.gateway.openai_errors import openai_body, speaks_openai
 from voicehelper.telemetry import get_logger
 from voicehelper.wire.common import ErrorBody
 
@@ -62,11 +63,12 @@ def error_body(error: VoiceHelperError, context: RequestContext) -> ErrorBody:
     )
 
 
-def error_response(failure: BaseException) -> Response:
-    """The response for `failure`, in the current context."""
+def error_response(failure: BaseException, path: str = "") -> Response:
+    """The response for `failure` of the route `path`, in the current context."""
     error = as_error(failure)
-    body = error_body(error, current_context()).model_dump(mode="json")
-    return JSONResponse(body, error.status, headers=_headers(error, failure))
+    body = error_body(error, current_context())
+    content = openai_body(body) if speaks_openai(path) else body.model_dump(mode="json")
+    return JSONResponse(content, error.status, headers=_headers(error, failure))
 
 
 def close_frame(failure: BaseException) -> Message:
@@ -80,7 +82,7 @@ async def handle(connection: HTTPConnection, failure: Exception) -> Response:
     """Starlette's shape of `error_response`. Of a socket, `Boundary` renders the failure."""
     if connection.scope["type"] == "websocket":
         raise failure
-    return error_response(failure)
+    return error_response(failure, connection.scope["path"])
 
 
 def _headers(error: VoiceHelperError, failure: BaseException) -> dict[str, str]:

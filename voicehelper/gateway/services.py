@@ -17,6 +17,9 @@ from voicehelper.identity import Accounts, Authenticator, SigningKeys
 from voicehelper.knowledge.model import Added, Document, KnowledgeBase, Page
 from voicehelper.ports.speech import TextToSpeech
 from voicehelper.retrieval.model import Retriever
+from voicehelper.voice.dictation import Dictation
+from voicehelper.voice.hot_words import HotWords
+from voicehelper.voice.session_port import Calls
 
 
 class Knowledge(Protocol):
@@ -78,7 +81,7 @@ class Services:
     """What the gateway is made of. Its lifespan starts and stops `answers`; who built the rest opens it.
 
     Without `rates`, anybody may ask for as much as he likes; without `idempotency`, a write sent twice happens twice;
-    without `tts`, no text is read out.
+    without `tts`, no text is read out, without `dictation` no recording written down; without `voice`, nobody can talk.
     """
 
     http: HttpSettings
@@ -98,3 +101,6 @@ class Services:
     rates: Rates | None = None
     idempotency: IdempotencyStore | None = None
     tts: TextToSpeech | None = None
+    dictation: Dictation | None = None
+    hot_words: HotWords | None = None
+    voice: Calls | None = None

@@ -16,7 +16,7 @@ from voicehelper.ids import new_id
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A company on the platform. `name` is unique."""
+    """A company on the platform. `name` is unique; `hot_words` are names and terms that its callers say."""
 
     id: UUID
     name: str
@@ -24,6 +24,7 @@ class Tenant:
     version: int
     created_at: datetime
     updated_at: datetime
+    hot_words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class TenantChange:
 
     name: str | None = None
     disabled: bool | None = None
+    hot_words: tuple[str, ...] | None = None
 
 
 class TenantStore(Protocol):
@@ -77,9 +79,15 @@ class Tenants:
         """The caller's tenant."""
         return await self.get(by.tenant_id)
 
-    async def rename(self, by: Principal, version: int, name: str) -> Tenant:
-        """Rename the caller's tenant. Raises `VersionConflict`, `Conflict`."""
-        return await self._change(by, by.tenant_id, version, TenantChange(name=name))
+    async def hot_words(self, tenant_id: UUID) -> tuple[str, ...]:
+        """Names and terms that the tenant's callers say. Raises `NotFound`."""
+        return (await self.get(tenant_id)).hot_words
+
+    async def change_own(
+        self, by: Principal, version: int, name: str | None = None, hot_words: tuple[str, ...] | None = None
+    ) -> Tenant:
+        """Rename the caller's tenant, or set its hot words. Raises `VersionConflict`, `Conflict`."""
+        return await self._change(by, by.tenant_id, version, TenantChange(name=name, hot_words=hot_words))
 
     async def find(self, query: TenantQuery) -> Sequence[Tenant]:
         """All tenants that match, for administrators of the platform."""
@@ -133,4 +141,5 @@ def _verb(change: TenantChange) -> str:
 
 
 def _facts(change: TenantChange) -> dict[str, Any]:
-    return {"name": change.name} if change.name is not None else {}
+    facts: dict[str, Any] = {"name": change.name} if change.name is not None else {}
+    return facts if change.hot_words is None else facts | {"hot_words": len(change.hot_words)}

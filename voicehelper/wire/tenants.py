@@ -1,12 +1,17 @@
 """Tenants."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, StringConstraints
 
-from voicehelper.wire.common import Body, Line, View
+from voicehelper.wire.common import Body, Line, View, storable
 from voicehelper.wire.identity import Email, NewPassword, Version
+
+HotWord = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60), AfterValidator(storable)
+]
 
 
 class TenantCreate(Body):
@@ -17,11 +22,14 @@ class TenantCreate(Body):
     owner_password: NewPassword | None = None
 
 
-class TenantRename(Body):
-    """A new name of one's own tenant."""
+class OwnTenantUpdate(Body):
+    """New values for one's own tenant; what is left out stays."""
 
     version: Version
-    name: Line
+    name: Line | None = None
+    hot_words: tuple[HotWord, ...] | None = Field(
+        None, max_length=200, description="Names and terms that callers say, most important first"
+    )
 
 
 class TenantUpdate(Body):
@@ -41,6 +49,7 @@ class TenantView(View):
     version: int
     created_at: datetime
     updated_at: datetime
+    hot_words: tuple[str, ...]
 
 
 class TenantCreated(View):

@@ -168,7 +168,7 @@ async def test_tenants(house: Any) -> None:
 async def test_a_tenant_renames_itself(house: Any) -> None:
     owner = house.principal(house.owner)
     present = await house.accounts.tenants.own(owner)
-    renamed = await house.accounts.tenants.rename(owner, present.version, "新名字")
+    renamed = await house.accounts.tenants.change_own(owner, present.version, "新名字")
     assert (renamed.name, renamed.version) == ("新名字", 2)
     with pytest.raises(VersionConflict):
-        await house.accounts.tenants.rename(owner, 1, "x")
+        await house.accounts.tenants.change_own(owner, 1, "x")

@@ -40,7 +40,7 @@ class Boundary:
             if started:
                 as_error(failure)
                 raise
-            await error_response(failure)(scope, receive, send)
+            await error_response(failure, scope["path"])(scope, receive, send)
 
 
 class _Socket:

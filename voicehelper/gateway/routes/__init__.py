@@ -20,6 +20,7 @@ from voicehelper.gateway.routes import (
     roles,
     search,
     tenants,
+    transcriptions,
     users,
     visitors,
 )
@@ -45,7 +46,7 @@ for _module in (
 ):
     API.include_router(_module.router)
 
-ROUTERS = (operations.router, jwks.router, API, live.router)
+ROUTERS = (operations.router, jwks.router, API, live.router, transcriptions.router)
 """All that the gateway serves but its pages of documentation."""
 
 __all__ = ["API", "ROUTERS"]

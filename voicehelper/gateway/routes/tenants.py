@@ -9,7 +9,7 @@ from voicehelper.gateway.cursors import decode_id, page_of
 from voicehelper.gateway.params import Caller, Cursor, Limit, Wired, requires
 from voicehelper.identity import TenantChange, TenantQuery
 from voicehelper.wire.common import Line, Page
-from voicehelper.wire.tenants import TenantCreate, TenantCreated, TenantRename, TenantUpdate, TenantView
+from voicehelper.wire.tenants import OwnTenantUpdate, TenantCreate, TenantCreated, TenantUpdate, TenantView
 
 router = APIRouter(tags=["tenants"])
 
@@ -22,10 +22,12 @@ async def get_own_tenant(caller: Caller, services: Wired) -> TenantView:
     return TenantView.model_validate(await services.accounts.tenants.own(caller))
 
 
-@router.patch("/tenant", summary="Rename one's own tenant", dependencies=[requires("tenant:write")])
-async def rename_own_tenant(body: TenantRename, caller: Caller, services: Wired) -> TenantView:
-    """409 when it was changed meanwhile (40903) or the name is taken (40901)."""
-    return TenantView.model_validate(await services.accounts.tenants.rename(caller, body.version, body.name))
+@router.patch("/tenant", summary="Rename one's own tenant, set its hot words", dependencies=[requires("tenant:write")])
+async def change_own_tenant(body: OwnTenantUpdate, caller: Caller, services: Wired) -> TenantView:
+    """`hot_words` are names and terms that speech recognition should expect; they hold within half a minute. 409 when
+    it was changed meanwhile (40903) or the name is taken (40901)."""
+    tenants = services.accounts.tenants
+    return TenantView.model_validate(await tenants.change_own(caller, body.version, body.name, body.hot_words))
 
 
 @router.get("/platform/tenants", summary="List all tenants, newest first", dependencies=_PLATFORM)

@@ -32,6 +32,7 @@ from voicehelper.knowledge.service import KnowledgeService
 from voicehelper.ports.clock import SystemClock
 from voicehelper.ports.objects import FakeObjectStore
 from voicehelper.ports.search import Passage, Scope
+from voicehelper.ports.speech import FakeTextToSpeech
 from voicehelper.rag.port import FakeAnswerer
 from voicehelper.retrieval.model import Retrieved, ScoredPassage
 from voicehelper.stores.authentication import AuthenticationStack, authentication
@@ -276,6 +277,7 @@ async def harness(pool: Pool, tokens: AuthenticationStack) -> AsyncIterator[Harn
         dead_letters=DeadLetterDesk(PostgresDeadLetters(pool), acts),
         probes=(probe("postgres", True), probe("chat", True), probe("redis", False)),
         idempotency=PostgresIdempotency(pool, SecretBox(b"m" * 32, PURPOSE)),
+        tts=FakeTextToSpeech(seconds_per_char=0.05),
     )
     app = create_app(services)
     async with app.router.lifespan_context(app):

@@ -19,10 +19,12 @@ from voicehelper.gateway.routes import (
     review,
     roles,
     search,
+    speech,
     tenants,
     transcriptions,
     users,
     visitors,
+    voice,
 )
 
 API = APIRouter(prefix="/api/v1")
@@ -46,7 +48,7 @@ for _module in (
 ):
     API.include_router(_module.router)
 
-ROUTERS = (operations.router, jwks.router, API, live.router, transcriptions.router)
+ROUTERS = (operations.router, jwks.router, API, live.router, voice.router, speech.router, transcriptions.router)
 """All that the gateway serves but its pages of documentation."""
 
 __all__ = ["API", "ROUTERS"]

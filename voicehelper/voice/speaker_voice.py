@@ -10,11 +10,15 @@ from voicehelper.errors import Overloaded, Unavailable, VoiceHelperError
 from voicehelper.ports.speech import TextToSpeech, TextToSpeechInfo, Utterance
 from voicehelper.rag.language import language_of
 from voicehelper.telemetry import get_logger, stage
+from voicehelper.voice.acknowledgements import OURS
 from voicehelper.voice.spoken_cache import SpokenCache, SpokenKey
 
 log = get_logger(__name__)
 
 SAMPLE = 2  # bytes
+NOBODY = UUID(int=0)
+"""In place of a tenant, for what is ours."""
+
 _GRAIN_MS = 20  # clauses are filled up with silence to whole steps of this, which is what codecs take
 _AGAIN_S = 0.3
 
@@ -94,9 +98,8 @@ class SpeakingVoice:
     def key(self, spoken: str, language: str) -> SpokenKey:
         """Where the sound lies in the cache."""
         manner = self.manner
-        return SpokenKey(
-            self._tenant_id, self.info.model, manner.voice, manner.style, round(manner.speed, 3), language, spoken
-        )
+        whose = NOBODY if spoken in OURS else self._tenant_id
+        return SpokenKey(whose, self.info.model, manner.voice, manner.style, round(manner.speed, 3), language, spoken)
 
     async def make(self, spoken: str, language: str, sound: Sound, frequent: bool = False) -> None:
         """Fill `sound` with `spoken`, to its end; errors end in it. Cancelling stops the model."""

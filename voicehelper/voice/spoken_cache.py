@@ -100,10 +100,8 @@ class SpokenCache:
         if frequent:
             self._spread(key, pcm)
 
-    async def aclose(self) -> None:
-        """End the writes in work."""
-        for task in list(self._writes):
-            task.cancel()
+    async def settled(self) -> None:
+        """Wait for the writes in work."""
         await asyncio.gather(*self._writes, return_exceptions=True)
 
     def _keep(self, key: SpokenKey, pcm: bytes) -> None:

@@ -8,6 +8,7 @@ from voicehelper.errors import ModelUnavailable
 from voicehelper.ports.clock import SystemClock
 from voicehelper.ports.speech import TurnDetector, VoiceActivityDetector
 from voicehelper.stores.postgres.voice_sessions import PostgresSessions
+from voicehelper.stores.spoken_cache import RedisSpokenStore
 from voicehelper.telemetry import get_logger
 from voicehelper.voice.calls import VoiceCalls
 from voicehelper.voice.session_parts import Parts, TenantWords
@@ -54,7 +55,6 @@ def _listening(nodes: Nodes) -> tuple[VoiceActivityDetector, TurnDetector]:
 
 async def _cache(nodes: Nodes) -> SpokenCache:
     settings = nodes.settings.voice
-    await redis_link(nodes)
-    cache = SpokenCache(settings.speech_cache_bytes)
-    nodes.resources.push_async_callback(cache.aclose)
+    cache = SpokenCache(settings.speech_cache_bytes, RedisSpokenStore(await redis_link(nodes), settings.speech_cache_s))
+    nodes.resources.push_async_callback(cache.settled)
     return cache

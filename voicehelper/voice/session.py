@@ -10,6 +10,7 @@ from voicehelper.errors import InvalidInput, RateLimited
 from voicehelper.ports.speech import TextToSpeechInfo
 from voicehelper.telemetry import get_logger, metrics
 from voicehelper.voice import commands, model
+from voicehelper.voice.acknowledgements import Acknowledgements
 from voicehelper.voice.ear import Ear, EarOptions
 from voicehelper.voice.journal import Entry
 from voicehelper.voice.limits import Pace
@@ -119,6 +120,7 @@ class VoiceSession:
         self._hearing.choices = snapshot.choices
         self._asking.messages.update(snapshot.messages)
         self._asking.speech.update(snapshot.speech)
+        self._acknowledgement = Acknowledgements()
         self._reported_at = 0.0
         self._ending: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -245,7 +247,7 @@ class VoiceSession:
         turn = self._core.state.turn
         if turn is not None:
             language = turn.language or self._choices.language
-            phrase, language = self._parts.acknowledgement(turn.text, language, effect.count)
+            phrase, language = self._acknowledgement(turn.text, language, effect.count)
             self._speaker.acknowledge(effect.turn, phrase, language)
 
     def _hold(self, _: model.HoldSound) -> None:

@@ -31,22 +31,6 @@ Prepare = Callable[[Owner, UUID, str], Awaitable[None]]
 TenantWords = Callable[[UUID], Awaitable[tuple[str, ...]]]
 """Names and terms that a tenant's callers say."""
 
-Acknowledgement = Callable[[str, str, int], tuple[str, str]]
-"""A word that fills silence: of a question, a language (may be empty) and a count from 1, the phrase and its
-language."""
-
-_PHRASES = {
-    "zh": ("好的，我查一下。", "还在查，请稍等。", "马上就好。"),
-    "en": ("Let me check.", "Still looking, one moment.", "Almost there."),
-}
-
-
-def plain_acknowledgement(question: str, language: str, count: int) -> tuple[str, str]:
-    """Whatever the question."""
-    known = language if language in _PHRASES else "zh"
-    phrases = _PHRASES[known]
-    return phrases[(count - 1) % len(phrases)], known
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -60,7 +44,6 @@ class Parts:
     store: SessionStore
     settings: VoiceSettings
     cache: SpokenCache | None = None
-    acknowledgement: Acknowledgement = plain_acknowledgement
     hot_words: TenantWords | None = None
     prepare: Prepare | None = None
 

@@ -33,12 +33,12 @@ class FairQueue:
 
     Finals go before partials; among either, the stream that was served longest ago goes first. Lest partials starve
     under many finals, one that has waited for `PATIENCE_S` leads the next batch. A newer partial of a stream (or its
-    final) takes the place of the older one. What goes together is about as long as the first of it, so that nobody
-    waits for a much longer utterance than his own once his turn has come.
+    final) takes the place of the older one. What goes together is about as long as the first of it: a batch costs as
+    much as if all of it were as long as the longest.
 
     Args:
         limit: most streams waiting.
-        stretch: how much longer than the first of a batch, in seconds, another of it may be.
+        stretch: by how many seconds another of a batch may differ from the first.
     """
 
     def __init__(self, limit: int, stretch: float = 4.0) -> None:
@@ -76,7 +76,7 @@ class FairQueue:
         for place in self._in_order(now):
             if len(batch) == most:
                 break
-            if not batch or place.window <= batch[0].window + self._stretch:
+            if not batch or abs(place.window - batch[0].window) <= self._stretch:
                 batch.append(place)
         for place in batch:
             del self._waiting[place.number]

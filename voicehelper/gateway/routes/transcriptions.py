@@ -37,7 +37,7 @@ from voicehelper.wire.transcriptions import (
 
 router = APIRouter(prefix="/v1/audio", tags=["speech"])
 
-_ANY_MODEL = "whisper-1"
+_ALIASES = ("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")  # each stands for the configured model
 _LISTS = frozenset({"timestamp_granularities[]", "keywords[]"})
 _MOST_FIELDS = 150
 _FIELD_BYTES = 64 * 1024
@@ -95,8 +95,8 @@ def _fields(form: FormData) -> TranscriptionForm:
 
 async def _check_model(dictation: Dictation, asked: str) -> None:
     name = await dictation.model()
-    if asked not in {name, _ANY_MODEL}:
-        raise NotFound(f"There is no model {asked!r} here", {"param": "model", "models": [name, _ANY_MODEL]})
+    if asked not in {name, *_ALIASES}:
+        raise NotFound(f"There is no model {asked!r} here", {"param": "model", "models": [name, *_ALIASES]})
 
 
 async def _wish(form: TranscriptionForm, caller: Principal, services: Services) -> Wish:

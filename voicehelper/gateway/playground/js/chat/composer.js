@@ -53,6 +53,6 @@ export class Composer {
   _changed() {
     byId("send").disabled = this.busy || !this.field.value.trim();
     this.field.style.height = "auto";
-    this.field.style.height = `${Math.min(this.field.scrollHeight, 200)}px`;
+    if (this.field.scrollHeight) this.field.style.height = `${this.field.scrollHeight}px`; // none while it is not shown
   }
 }

@@ -40,11 +40,10 @@ function fenced(lines, at, fence, out) {
   return end + 1;
 }
 
-/** @param {string} line */
+/** A list's line: `- a`, `2. b`, and as Chinese is written, `2、b` and `2.二`. @param {string} line */
 function item(line) {
-  const [, indent, sign, rest] = /^(\s*)([-*+•]|\d{1,3}[.)、])\s*(?=\S)(.*)$/.exec(line) ?? [];
-  if (rest === undefined || (/^[-*+]$/.test(sign) && !/^\s*[-*+]\s/.test(line))) return null;
-  return { depth: indent.length, number: /^\d/.test(sign) ? parseInt(sign, 10) : 0, rest };
+  const found = /^(\s*)(?:([-*+•])\s+|([1-9]\d{0,2})(?:[.)]\s+|[.)](?=\p{Script=Han})|、\s*))(?=\S)(.*)$/u.exec(line);
+  return found && { depth: found[1].length, number: Number(found[3] ?? 0), rest: found[4] };
 }
 
 function list(lines, at, out, chip) {

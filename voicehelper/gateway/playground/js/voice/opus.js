@@ -39,8 +39,9 @@ export class OpusDecoder {
       data.copyTo(samples, { planeIndex: 0, format: "f32-planar" });
       data.close();
       const out = resampler ? resampler.feed(samples) : samples;
-      this.decoded(at, out);
-      at += out.length;
+      const from = at;
+      at += out.length; // before it is given away: its memory goes to the worklet
+      this.decoded(from, out);
     };
     this.decoder = new AudioDecoder({ output, error: () => (this.expected = -1) });
     this.decoder.configure({ codec: "opus", sampleRate: DECODED, numberOfChannels: 1 });

@@ -1,17 +1,21 @@
 """Voice sessions in a gateway replica: they live where their sockets do; the models are nodes."""
 
+from uuid import UUID
+
 from deployments.engines import database, redis_link
 from deployments.nodes import STT, TTS
 from deployments.wiring import Nodes
 from voicehelper.conversations import AnswerService, ConversationDirectory
 from voicehelper.errors import ModelUnavailable
 from voicehelper.ports.clock import SystemClock
-from voicehelper.ports.speech import TurnDetector, VoiceActivityDetector
+from voicehelper.ports.speech import TextToSpeech, TurnDetector, VoiceActivityDetector
 from voicehelper.stores.postgres.voice_sessions import PostgresSessions
 from voicehelper.stores.spoken_cache import RedisSpokenStore
 from voicehelper.telemetry import get_logger
 from voicehelper.voice.calls import VoiceCalls
 from voicehelper.voice.session_parts import Parts, TenantWords
+from voicehelper.voice.speaker import SpeakingVoice
+from voicehelper.voice.speaker_advance import make_in_advance
 from voicehelper.voice.spoken_cache import SpokenCache
 
 log = get_logger(__name__)
@@ -40,6 +44,8 @@ async def voice_calls(
         await _cache(nodes),
         hot_words=hot_words,
     )
+    if parts.cache is not None:
+        nodes.try_once("phrases", _phrases(parts.tts, parts.cache))
     calls = VoiceCalls(parts, conversations)
     nodes.run("voice sessions", calls.keep_tidy(SystemClock()))
     return calls
@@ -58,3 +64,10 @@ async def _cache(nodes: Nodes) -> SpokenCache:
     cache = SpokenCache(settings.speech_cache_bytes, RedisSpokenStore(await redis_link(nodes), settings.speech_cache_s))
     nodes.resources.push_async_callback(cache.settled)
     return cache
+
+
+async def _phrases(tts: TextToSpeech, cache: SpokenCache) -> None:
+    """Our own phrases are the same for everybody, so that no tenant's name matters here."""
+    info = await tts.describe()
+    if info.deterministic:  # one that is paid by the character is not asked for what perhaps nobody hears
+        await make_in_advance(SpeakingVoice(tts, info, UUID(int=0), cache))

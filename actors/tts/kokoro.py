@@ -104,10 +104,12 @@ class KokoroSpeech:
         manner = _MANNERS.get(utterance.style)
         if manner is None:
             raise InvalidInput(f"No style {utterance.style!r}", {"styles": [name for name in _MANNERS if name]})
+        voice = self._voices.choose(utterance.voice, utterance.language)
+        chinese_voice = describe(voice).languages[0] == "zh"
         speed = min(max(utterance.speed * manner.speed, SLOWEST), FASTEST)
         return _Plan(
-            pieces(self._phonemizer(utterance.text, utterance.language)),
-            self._voices.choose(utterance.voice, utterance.language),
+            pieces(self._phonemizer(utterance.text, utterance.language, chinese_voice)),
+            voice,
             speed,
             manner.pauses / speed,
         )

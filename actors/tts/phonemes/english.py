@@ -8,7 +8,8 @@ noun and verb.
 import importlib.resources
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 from actors.tts.phonemes.inflection import add_s, stems
 
@@ -19,6 +20,8 @@ _BEFORE_NOUN = re.compile("an?|the|my|your|his|her|our|their|this|that|these|tho
 _BEFORE_VERB = re.compile("to|will|would|can|could|shall|should|must|may|might|please|not|i|you|we|they|let's")
 _LONGEST_ACRONYM = 5
 _PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
+_LETTER = re.compile(r"[A-Z]s?")
+_PLURAL = re.compile(r"(\w+)'s|([A-Z]{2,})s")  # an API's, APIs (which are no bees)
 _OVER = {  # what customers' and products' words would otherwise become
     "wifi": "wˈIfˌI",
     "iphone": "ˈIfˌOn",
@@ -48,7 +51,9 @@ class EnglishPhonemes:
         self._spell = spell
 
     def __call__(self, words: Sequence[str]) -> list[str]:
-        """Phonemes of each of `words` (letters and apostrophes), which follow each other up to a pause."""
+        """Phonemes of `words` (letters and apostrophes), which follow each other up to a pause; letters that stand
+        alone side by side (U S B) become one word."""
+        words = list(_spelled_together(words))
         said: list[str] = []
         following: str | None = None
         for place in reversed(range(len(words))):
@@ -61,7 +66,10 @@ class EnglishPhonemes:
         vowel_next = None if following is None else _starts_with_vowel(following)
         if function_word := _function_word(word, vowel_next):
             return function_word
-        if word.isupper() and len(word) > 1:
+        if plural := _PLURAL.fullmatch(word):
+            known = self._known(word.lower(), before, vowel_next) if plural[1] else ""
+            return known or add_s(self._word(plural[1] or plural[2], before, ""))
+        if len(word) > 1 and word.isupper():
             return self._capitals(word, before, vowel_next)
         return self._known(word.lower(), before, vowel_next) or self._parts(word)
 
@@ -99,9 +107,7 @@ class EnglishPhonemes:
         return entry.get(kind) or entry["DEFAULT"] or ""
 
     def _parts(self, word: str) -> str:
-        """WeChat, ChatGPT, an API's, and what nobody has heard of."""
-        if word.endswith("'s"):
-            return add_s(self._word(word[:-2], "", ""))
+        """WeChat, ChatGPT, and what nobody has heard of."""
         parts: list[str] = _PARTS.findall(word)
         if len(parts) > 1:
             return "".join(self._word(part, "", "") for part in parts)
@@ -112,6 +118,14 @@ class EnglishPhonemes:
         """Each letter by its name, the last one stressed."""
         names = [str(self._gold[letter]) for letter in word.upper() if letter.isalpha()]
         return "".join(name.replace("ˈ", "ˌ") for name in names[:-1]) + "".join(names[-1:])
+
+
+def _spelled_together(words: Iterable[str]) -> Iterator[str]:
+    for alone, run in groupby(words, key=lambda word: bool(_LETTER.fullmatch(word))):
+        if alone:
+            yield "".join(run)
+        else:
+            yield from run
 
 
 def _function_word(word: str, vowel_next: bool | None) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from actors.tts.phonemes.accent import within_chinese
 from actors.tts.phonemes.chinese import chinese
 from actors.tts.phonemes.english import EnglishPhonemes
 
@@ -49,21 +50,24 @@ class Phonemizer:
     def __init__(self, spell: Callable[[str], str]) -> None:
         self._english = EnglishPhonemes(spell)
 
-    def __call__(self, text: str, language: str) -> list[Sound]:
+    def __call__(self, text: str, language: str, chinese_voice: bool = True) -> list[Sound]:
         """The sounds of `text`; digits and signs are read in `language` (`zh`, else English)."""
+        tokens = _tokens(text, "zh" if language == "zh" else "en")
+        accent = chinese_voice and any(kind == "han" for kind, _ in tokens)
         sounds: list[Sound] = []
-        for kind, tokens in groupby(_tokens(text, "zh" if language == "zh" else "en"), key=lambda token: token[0]):
-            texts = [token[1] for token in tokens]
+        for kind, run in groupby(tokens, key=lambda token: token[0]):
+            texts = [token[1] for token in run]
             if kind == "mark":
                 sounds += [Sound(text, mark=True) for text in texts]
             else:
-                sounds += [Sound(said) for said in self._say(kind, texts) if said]
+                sounds += [Sound(said) for said in self._say(kind, texts, accent) if said]
         return sounds
 
-    def _say(self, kind: str, texts: Sequence[str]) -> list[str]:
-        if kind == "latin":
-            return self._english(texts)
-        return chinese("".join(texts)).split(" ")
+    def _say(self, kind: str, texts: Sequence[str], accent: bool) -> list[str]:
+        if kind == "han":
+            return chinese("".join(texts)).split(" ")
+        said = self._english(texts)
+        return [within_chinese(word) for word in said] if accent else said
 
 
 def _tokens(text: str, language: str) -> list[tuple[str, str]]:

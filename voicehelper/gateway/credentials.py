@@ -7,13 +7,15 @@ from starlette.types import Scope
 
 from voicehelper.errors import Unauthenticated
 
-_SUBPROTOCOL = "bearer."
+_SUBPROTOCOLS = ("bearer.", "openai-insecure-api-key.")
+"""What a token follows: our name, and that of OpenAI's browser clients."""
 _IN_QUERY = "/ws/voice"
 
 
 def credential_of(scope: Scope) -> str:
     """The access token or API key: of the Authorization header, or, because pages cannot set one for a WebSocket, of a
-    subprotocol `bearer.<token>` or of the query's `token`. Raises `Unauthenticated` when there is none.
+    subprotocol `bearer.<token>` or `openai-insecure-api-key.<token>`, or of the query's `token`. Raises
+    `Unauthenticated` when there is none.
 
     The query counts for sockets only, and is logged nowhere of ours; an ordinary request with a token in its URL would
     leave it in histories and referrers.
@@ -22,8 +24,9 @@ def credential_of(scope: Scope) -> str:
     if kind.lower() == "bearer" and token.strip():
         return token.strip()
     for name in scope.get("subprotocols", ()):
-        if name.startswith(_SUBPROTOCOL) and len(name) > len(_SUBPROTOCOL):
-            return str(name.removeprefix(_SUBPROTOCOL))
+        for prefix in _SUBPROTOCOLS:
+            if name.startswith(prefix) and len(name) > len(prefix):
+                return str(name.removeprefix(prefix))
     if scope["type"] == "websocket" and (token := _in_query(scope)):
         return token
     raise Unauthenticated
@@ -40,4 +43,4 @@ def chosen_subprotocol(scope: Scope) -> str | None:
     """The subprotocol to accept, where any was offered (a browser insists on it): the one that carries the token only
     if there is no other."""
     offered: list[str] = scope.get("subprotocols", [])
-    return next((name for name in offered if not name.startswith(_SUBPROTOCOL)), offered[0] if offered else None)
+    return next((name for name in offered if not name.startswith(_SUBPROTOCOLS)), offered[0] if offered else None)

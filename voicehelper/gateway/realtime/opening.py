@@ -2,19 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
-from starlette.websockets import WebSocket
+import orjson
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from voicehelper.config import VoiceSettings
+from voicehelper.errors import VoiceHelperError
 from voicehelper.gateway.realtime.answers import Answers
 from voicehelper.gateway.realtime.configuration import Configuration, Facts
 from voicehelper.gateway.realtime.connection import Connection
 from voicehelper.gateway.realtime.dialogue import Dialogue
 from voicehelper.gateway.realtime.items import Items
 from voicehelper.gateway.realtime.playback import Playback
+from voicehelper.gateway.realtime.refusals import failure_event
 from voicehelper.gateway.realtime.speech import UserSpeech
 from voicehelper.gateway.realtime.telling import Teller
+from voicehelper.ids import new_id
 from voicehelper.voice.session_port import Session
 
 MODEL = "voicehelper"
@@ -54,3 +59,16 @@ def connection(
     answers = Answers(items, config, facts, playback)
     dialogue = Dialogue(items, speech, answers, facts, config)
     return Connection(socket, session, dialogue, Teller(speech, answers, playback), check)
+
+
+@asynccontextmanager
+async def refused(socket: WebSocket) -> AsyncIterator[None]:
+    """Tells the client of an error that keeps the session from beginning, as the protocol does: by an event before the
+    socket closes."""
+    try:
+        yield
+    except VoiceHelperError as error:
+        event = {"event_id": f"event_{new_id().hex}", **failure_event(error)}
+        with suppress(RuntimeError, WebSocketDisconnect):
+            await socket.send_text(orjson.dumps(event).decode())
+        raise

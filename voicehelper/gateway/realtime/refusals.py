@@ -1,11 +1,11 @@
 """What a client of `/v1/realtime` is told when something it sent cannot be done. The session goes on."""
 
-from functools import cache
 from typing import Any
 
 from voicehelper.context import current_context
-from voicehelper.errors import VoiceHelperError
+from voicehelper.errors import VoiceHelperError, error_class
 from voicehelper.gateway.catalogue import text_of
+from voicehelper.gateway.openai_errors import openai_type
 from voicehelper.gateway.problems import as_error
 
 ServerEvent = dict[str, Any]
@@ -50,19 +50,12 @@ def error_event(
 def failure_event(failure: BaseException, event_id: str | None = None) -> ServerEvent:
     """An `error` event for an error of our tree, in the language of the request; its code is ours, as text."""
     error = as_error(failure)
-    return error_event(kind_of(error), str(error.code), _words(error), None, event_id)
+    return error_event(openai_type(error.status), str(error.code), _words(error), None, event_id)
 
 
 def failure_details(error: VoiceHelperError) -> dict[str, str]:
     """The error of a response that failed."""
-    return {"type": kind_of(error), "code": str(error.code), "message": _words(error)}
-
-
-def kind_of(error: VoiceHelperError) -> str:
-    """The protocol's type of an error."""
-    if error.status == 429:
-        return "rate_limit_error"
-    return "invalid_request_error" if error.status < 500 else "server_error"
+    return {"type": openai_type(error.status), "code": str(error.code), "message": _words(error)}
 
 
 def _words(error: VoiceHelperError) -> str:
@@ -72,15 +65,4 @@ def _words(error: VoiceHelperError) -> str:
 
 def details_of_code(code: int) -> dict[str, str]:
     """The error behind one of our codes."""
-    return failure_details(_classes().get(code, VoiceHelperError)())
-
-
-@cache
-def _classes() -> dict[int, type[VoiceHelperError]]:
-    found: dict[int, type[VoiceHelperError]] = {}
-    waiting = [VoiceHelperError]
-    while waiting:
-        kind = waiting.pop()
-        found.setdefault(kind.code, kind)
-        waiting.extend(kind.__subclasses__())
-    return found
+    return failure_details(error_class(code)())

@@ -16,6 +16,7 @@ from voicehelper.gateway.routes import (
     operations,
     platform_keys,
     privacy,
+    realtime,
     review,
     roles,
     search,
@@ -48,7 +49,16 @@ for _module in (
 ):
     API.include_router(_module.router)
 
-ROUTERS = (operations.router, jwks.router, API, live.router, voice.router, speech.router, transcriptions.router)
+ROUTERS = (
+    operations.router,
+    jwks.router,
+    API,
+    live.router,
+    voice.router,
+    realtime.router,
+    speech.router,
+    transcriptions.router,
+)
 """All that the gateway serves but its pages of documentation."""
 
 __all__ = ["API", "ROUTERS"]

@@ -9,7 +9,7 @@ from voicehelper.voice import machine_session as session
 from voicehelper.voice import machine_sound as sound
 from voicehelper.voice import machine_turns as turns
 from voicehelper.voice import model as m
-from voicehelper.voice.machine_run import Run, visible
+from voicehelper.voice.machine_run import SAMPLES_PER_MS, Run, visible
 from voicehelper.voice.state import SessionState
 
 Handler = Callable[[Run, Any], None]
@@ -78,7 +78,8 @@ def _timer(run: Run, event: m.TimerFired) -> None:
         run.emit(m.SetTimer(event.name, at_ms))
         return
     run.set(timers=tuple(timers.items()))
-    run.listen(event.heard)
+    heard = run.state.utterance
+    run.listen(event.heard or (heard.onset + (run.now - heard.began_ms) * SAMPLES_PER_MS if heard else 0))
     if event.name == "endpoint":
         hearing.endpoint(run, event.heard)
     else:

@@ -2,7 +2,7 @@
 
 from voicehelper.voice import turn_taking
 from voicehelper.voice.machine_run import SAMPLES_PER_MS, Run
-from voicehelper.voice.machine_turns import echoes, settle, verdict, yields
+from voicehelper.voice.machine_turns import UNHEARD_MS, belongs, echoes, settle, verdict, yields
 from voicehelper.voice.model import (
     JudgeTurn,
     Partial,
@@ -81,8 +81,7 @@ def _go_on(run: Run, current: Utterance, sample: int, heard: int) -> None:
     run.alter(current, breath=current.pause, pause=-1, probability=None, final=False, due=False, stalls=0)
     if current.told:
         run.tell(UserStarted(current.number, sample))
-        if run.options.automatic and run.options.interruptible:
-            run.hold()
+        _hold(run, current)
     else:
         run.timer("confirm", run.now - run.lag_ms(sample, heard) + run.options.confirm_ms)
     if run.options.partial_ms:
@@ -93,9 +92,12 @@ def confirm(run: Run) -> None:
     """He speaks over us, and not just for a moment."""
     heard = run.state.utterance
     if heard is not None and heard.pause < 0:
-        _tell(run, heard)
-        if run.options.interruptible and run.options.automatic:
-            run.hold()
+        _hold(run, _tell(run, heard))
+
+
+def _hold(run: Run, heard: Utterance) -> None:
+    if run.options.interruptible and run.options.automatic and not heard.released:
+        run.hold()
 
 
 def stopped(run: Run, event: SpeechStopped) -> None:
@@ -126,8 +128,7 @@ def _pause(run: Run, current: Utterance, sample: int, heard: int) -> None:
     run.tell(UserStopped(current.number, sample))
     if not run.options.automatic:
         return
-    if run.options.interruptible:
-        run.hold()
+    _hold(run, current)
     if lasted < CLICK_MS and not current.text:
         finish(run, run.alter(current, final=True, text_end=sample))
         return
@@ -154,9 +155,7 @@ def partial(run: Run) -> None:
     if heard is None or heard.pause >= 0 or not every:
         return
     if heard.partial_ms < 0 or run.now - heard.partial_ms >= 4 * every:
-        elapsed = (run.now - heard.began_ms) * SAMPLES_PER_MS
-        end = max(run.state.heard, min(heard.onset + elapsed, heard.onset + elapsed))
-        run.emit(Transcribe(heard.number, heard.start, end, False))
+        run.emit(Transcribe(heard.number, heard.start, run.state.heard, False))
         run.alter(heard, partial_ms=run.now)
     run.timer("partial", run.now + every)
 
@@ -168,18 +167,16 @@ def recognized(run: Run, event: Recognized) -> None:
         return
     if not event.final:
         heard = run.alter(heard, partial_ms=-1)
-    stable, shown = extend(heard.stable, heard.previous, event.text)
-    if event.final and event.end >= heard.asked_end:
-        stable, shown = event.text, event.text
-    changed = shown != heard.text or stable != heard.stable
     final = event.final and event.end >= heard.asked_end >= 0 and heard.pause >= 0
+    stable, shown = extend(heard.stable, heard.previous, event.text)
+    if final:
+        shown = event.text
+    if heard.told and (shown != heard.text or stable != heard.stable):
+        run.tell(Partial(heard.number, shown, len(shown if final else stable), event.language or heard.language))
     heard = run.alter(
-        heard, text=shown if not event.final else event.text, text_end=event.end, previous=event.text,
-        stable=stable if not final else heard.stable, language=event.language or heard.language,
-        confidence=event.confidence, final=final, failed=0 if final else heard.failed,
+        heard, text=shown, text_end=event.end, previous=event.text, stable=stable, final=final,
+        language=event.language or heard.language, confidence=event.confidence, failed=0 if final else heard.failed,
     )  # fmt: skip
-    if changed and heard.told:
-        run.tell(Partial(heard.number, shown, len(stable), heard.language))
     if run.state.utterance is None or run.state.utterance.number != heard.number:
         drain(run)
     elif heard.pause >= 0:
@@ -201,12 +198,17 @@ def _while_speaking(run: Run, heard: Utterance) -> None:
     if turn is None or not heard.told or not run.options.automatic or not run.options.interruptible:
         return
     text, found = heard.stable, verdict(run, heard)
-    if found in ("empty", "invented", "hum", "affirmation", "filler") or echoes(run, heard):
+    if echoes(run, heard):
+        run.alter(heard, released=True)
+        run.resume()
+        return
+    if found in ("empty", "invented", "hum", "affirmation", "filler"):
         return
     if heard.released:
         run.alter(heard, released=False)
         run.hold()
-    if turn.sounding >= 0 and heard.began_ms > turn.sounding_ms and words(text) >= 4 and found not in ("stop", "wait"):
+    begun = turn.sounding >= 0 and heard.began_ms > turn.sounding_ms + UNHEARD_MS
+    if begun and words(text) >= 4 and found not in ("stop", "wait"):
         run.stop("interrupted")
 
 
@@ -315,4 +317,6 @@ def _prepare(run: Run, number: int) -> None:
     run.alter(heard, prepared=text, prepares=heard.prepares + 1)
     for before in reversed(run.state.said):
         text = join(before, text)
+    if run.state.turn is not None and belongs(run, heard, text):
+        text = join(run.state.turn.text, text)
     run.emit(Prepare(run.state.turns + 1, text, heard.language))

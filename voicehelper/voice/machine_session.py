@@ -69,6 +69,8 @@ def committed(run: Run, event: InputCommitted) -> None:
     run.listen(end)
     run.touch()
     heard = run.state.utterance or _unheard(run, end)
+    if heard is None and run.state.finishing:
+        return  # it had ended already
     if heard is None:
         run.set(utterances=run.state.utterances + 1)
         run.tell(Dropped(run.state.utterances, "empty"))
@@ -95,7 +97,7 @@ def _unheard(run: Run, end: int) -> Utterance | None:
 def _hand_over(run: Run, heard: Utterance) -> Utterance:
     """It is over; its text is awaited beside what comes next."""
     if heard.asked_end < heard.pause:
-        heard = transcribe(run, heard, max(heard.pause, min(run.state.heard, heard.pause)))
+        heard = transcribe(run, heard, heard.pause)
     run.clear(*TIMERS)
     heard = run.alter(heard, due=True)
     run.set(utterance=None, finishing=(*run.state.finishing, heard))
@@ -140,8 +142,12 @@ def lost(run: Run, _: ConnectionLost) -> None:
 
 def _abandon(run: Run) -> None:
     heard = run.state.utterance
+    run.set(speech=False)
+    if heard is not None and heard.due:
+        _hand_over(run, heard)  # it was over
+        return
     run.clear(*TIMERS)
-    run.set(utterance=None, speech=False)
+    run.set(utterance=None)
     if heard is not None:
         run.set(again=heard.start)
     if heard is not None and not run.state.finishing:

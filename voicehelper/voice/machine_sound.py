@@ -1,7 +1,7 @@
 """What becomes of an answer: it sounds, pauses, ends, fails, is stopped; silence is filled; a hold is decided."""
 
 from voicehelper.voice.machine_run import SAMPLES_PER_MS, Run
-from voicehelper.voice.machine_turns import over
+from voicehelper.voice.machine_turns import ask, echoes, over, verdict
 from voicehelper.voice.model import (
     Acknowledge,
     AnswerClause,
@@ -83,9 +83,11 @@ def _finish(run: Run) -> None:
 
 def interrupted(run: Run, _: Interrupted) -> None:
     """The client asks for silence."""
-    run.set(waiting=False, pending=() if run.options.answers else run.state.pending)
+    run.set(waiting=False)
     run.clear("wait")
     run.stop("asked")
+    if run.state.pending and run.options.answers:
+        ask(run, run.state.pending[-1])
 
 
 def dead_air(run: Run) -> None:
@@ -93,7 +95,10 @@ def dead_air(run: Run) -> None:
     turn = run.state.turn
     if turn is None or not run.state.connected or turn.end >= 0:
         return
-    if run.talking() or run.state.held or run.state.waiting:
+    if run.state.held or run.state.waiting:
+        return  # a resume begins it anew
+    if run.talking():
+        run.await_sound()
         return
     turn = run.alter_turn(turn, acknowledged=turn.acknowledged + 1)
     run.emit(Acknowledge(turn.number, turn.acknowledged))
@@ -110,7 +115,7 @@ def decide(run: Run) -> None:
     elif heard.pause >= 0 or run.state.finishing:
         run.timer("decide", run.now + run.options.decide_ms)  # its text is on the way, or it fails
     elif heard.text_end >= heard.onset + 400 * SAMPLES_PER_MS:
-        if not heard.text.strip():
+        if verdict(run, heard) in ("empty", "invented") or echoes(run, heard):
             run.alter(heard, released=True)
             run.resume()
     elif run.options.partial_ms == 0 or run.now - heard.began_ms >= 3 * run.options.decide_ms:

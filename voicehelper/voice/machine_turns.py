@@ -1,6 +1,7 @@
 """From what was said to a question: which utterances are turns, what they interrupt or belong to, what is asked."""
 
 from voicehelper.errors import InvalidInput
+from voicehelper.voice import turn_taking
 from voicehelper.voice.machine_run import Run
 from voicehelper.voice.model import Ask, Dropped, Failure, Final
 from voicehelper.voice.partials import repeats
@@ -11,6 +12,8 @@ YIELD_MS = 20_000
 """A question of ours is answered by a bare "yes" for so long."""
 OVERLAP_MS = 1500
 """So near to the end of our question, the answer may come already."""
+CUT_OFF_MS = 2000
+"""Who goes on so soon was cut off."""
 UNHEARD_MS = 300
 """Who begins so soon after our first sound has not reacted to it."""
 
@@ -73,9 +76,10 @@ def settle(run: Run, heard: Utterance) -> None:
 
 def _stopped(run: Run, heard: Utterance) -> None:
     run.drop(heard, "command", heard.text)
-    run.set(said=(), waiting=False)
+    run.set(said=(), said_start=-1, said_language="", waiting=False)
     run.clear("wait")
-    run.stop("asked")
+    if run.options.interruptible:
+        run.stop("asked")
 
 
 def _dropped(run: Run, heard: Utterance, reason: str) -> None:
@@ -96,8 +100,9 @@ def _asked_to_wait(run: Run, heard: Utterance) -> None:
     run.drop(heard, "wait", heard.text)
     if before:
         keep(run, heard, before)
-    run.hold()
-    run.clear("decide", "dead_air")
+    if run.options.interruptible:
+        run.hold()
+        run.clear("decide", "dead_air")
     run.set(waiting=True)
     run.timer("wait", run.now + run.options.wait_ms)
 
@@ -110,10 +115,16 @@ def keep(run: Run, heard: Utterance, text: str) -> None:
 
 
 def waited(run: Run) -> None:
-    """He asked to wait, and said nothing more."""
+    """He asked to wait, and said nothing more: what he had begun is his turn. An answer that he had not heard begin is
+    said now; one that he broke off stays so."""
+    if run.state.utterance is not None or run.state.finishing:
+        run.timer("wait", run.now + run.options.wait_ms)
+        return
     run.set(waiting=False)
     if run.state.said:
         close_said(run)
+    elif run.state.turn is not None and run.state.turn.sounding < 0:
+        run.resume()
     else:
         run.stop("asked")
 
@@ -129,13 +140,15 @@ def complete(run: Run, heard: Utterance, text: str) -> None:
     text = _joined((*run.state.said, text))
     language = heard.language or run.state.said_language
     start = heard.start if run.state.said_start < 0 else run.state.said_start
-    before = run.state.turn if _belongs(run, heard, text) else None
+    before = run.state.turn if belongs(run, heard, text) else None
     run.set(said=(), said_start=-1, said_language="", waiting=False, turns=run.state.turns + 1)
     run.clear("wait")
     run.touch()
     number = run.state.turns
     text = join(before.text, text) if before else text
     waited_ms = max(run.now - heard.paused_ms, 0)
+    if before and heard.began_ms - before.ended_ms < CUT_OFF_MS:
+        run.set(pace_ms=turn_taking.pace(run.state.pace_ms, heard.began_ms - before.ended_ms))
     replaces = before.number if before else 0
     run.tell(Final(heard.number, number, text, language, start, heard.end, waited_ms, replaces))
     blocked = run.state.turn is not None and not run.options.interruptible and not heard.committed
@@ -144,10 +157,10 @@ def complete(run: Run, heard: Utterance, text: str) -> None:
         run.resume()
     else:
         run.stop("superseded" if before else "interrupted")
-        ask(run, Pending(number, text, language, run.options.spoken), replaces)
+        ask(run, Pending(number, text, language, run.options.spoken), replaces, run.now - waited_ms)
 
 
-def _belongs(run: Run, heard: Utterance, text: str) -> bool:
+def belongs(run: Run, heard: Utterance, text: str) -> bool:
     """Whether it goes on, or corrects, the question that is being answered, of whose answer nothing was heard."""
     turn = run.state.turn
     if turn is None or not turn.asks or not run.options.answers or heard.committed or not run.options.interruptible:
@@ -164,10 +177,10 @@ def _joined(texts: tuple[str, ...]) -> str:
     return whole
 
 
-def ask(run: Run, last: Pending, replaces: int = 0) -> None:
-    """Put the question, together with those that nobody answered."""
+def ask(run: Run, last: Pending, replaces: int = 0, ended_ms: int = -1) -> None:
+    """Put the question, together with those that nobody answered. `ended_ms`: when he had fallen silent."""
     text = "\n".join((*(one.text for one in run.state.pending if one.turn != last.turn), last.text))
-    turn = Turn(last.turn, text, last.language, run.now, last.spoken, replaces=replaces)
+    turn = Turn(last.turn, text, last.language, run.now, last.spoken, replaces=replaces, ended_ms=max(ended_ms, 0))
     run.set(turn=turn, pending=(), wanted=False, question_ms=-1, echo="")
     run.emit(Ask(turn.number, text, turn.language, turn.spoken, replaces))
     run.await_sound()
@@ -183,7 +196,7 @@ def typed(run: Run, text: str, answer: bool, spoken: bool) -> None:
     run.set(said=(), said_start=-1, said_language="", waiting=False, turns=run.state.turns + 1)
     run.clear("wait")
     run.touch()
-    new = Pending(run.state.turns, text, "", spoken)
+    new = Pending(run.state.turns, text, "", spoken and run.options.spoken)
     if answer and run.options.answers:
         run.stop("interrupted")
         ask(run, new)

@@ -75,6 +75,7 @@ class Turn:
 
     Attributes:
         asks: False for a greeting: there is no question.
+        ended_ms: when the user had fallen silent.
         sounding, sounding_ms: where the answer's sound begins (output samples), and when it was ready; -1 before.
         paused: where the sound that is ready ends, while more is awaited; -1 otherwise.
         end: where it all ends; -1 while not known.
@@ -89,6 +90,7 @@ class Turn:
     spoken: bool = True
     asks: bool = True
     replaces: int = 0
+    ended_ms: int = 0
     sounding: int = -1
     sounding_ms: int = -1
     paused: int = -1

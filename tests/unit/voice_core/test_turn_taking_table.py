@@ -278,7 +278,7 @@ CASES = [
     Case(
         "a television: text of no confidence",
         (QUESTION, Say(5000, "今晚的节目到此结束", 1500, confidence=0.1)),
-        [HEAR, "hold", "drop noise 今晚的节目到此结束", "resume"],
+        [HEAR, "hold", "resume", "drop noise 今晚的节目到此结束"],
     ),
     Case("what Whisper invents", (Say(1000, "谢谢观看！", 900),), ["drop noise 谢谢观看！"]),
     Case(
@@ -290,7 +290,7 @@ CASES = [
     Case(
         "our own voice in the microphone",
         (QUESTION, zh(5000, "退货政策是七天之内")),
-        [HEAR, "hold", "drop echo 退货政策是七天之内", "resume"],
+        [HEAR, "hold", "resume", "drop echo 退货政策是七天之内"],
     ),
     Case("coughs, then the question", (Say(1000, "", 300), zh(2500, "几点开门")), ["drop empty", "ask 几点开门"]),
 ]

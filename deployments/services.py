@@ -129,8 +129,7 @@ async def _probes(nodes: Nodes, pool: Pool) -> tuple[Probe, ...]:
 
 async def _listens(stt: SpeechToText) -> None:
     """Goes to the model, which hears nothing then; one that is paid by the request is not asked."""
-    info = await stt.describe()
-    if info.partials or not info.model:
+    if (await stt.describe()).partials:
         await stt.transcribe(Recognition(bytes(2), "probe"))
 
 

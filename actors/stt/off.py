@@ -11,8 +11,8 @@ class NoSpeechToText:
         self._reason = reason
 
     async def describe(self) -> SpeechToTextInfo:
-        """Nothing behind it."""
-        return SpeechToTextInfo("", "off", partials=False)
+        """Raises `ModelUnavailable`."""
+        raise ModelUnavailable(self._reason)
 
     async def transcribe(self, request: Recognition) -> Transcript:
         """Raises `ModelUnavailable`."""

@@ -12,7 +12,7 @@ def build_speech_to_text(settings: Settings) -> SpeechToText:
     """The recogniser that `settings.stt` describes, ready to listen.
 
     Loading a local model takes a second and blocks: call it where a process starts. Raises `ModelUnavailable` when its
-    files are missing, and `ValueError` for a remote one without address or key.
+    files are missing, `InvalidInput` for a remote one without an address.
     """
     return _BACKENDS[settings.stt.backend](settings)
 
@@ -33,6 +33,22 @@ def _whisper(settings: Settings) -> SpeechToText:
     return BatchedSpeechToText(model, stt.max_batch, stt.queue)
 
 
+def _openai(settings: Settings) -> SpeechToText:
+    from actors.stt.openai_compatible import OpenAICompatibleSpeechToText  # noqa: PLC0415 - a second to import
+
+    stt = settings.stt
+    return OpenAICompatibleSpeechToText(stt.base_url, stt.api_key.get_secret_value(), model=stt.model, queue=stt.queue)
+
+
+def _azure(settings: Settings) -> SpeechToText:
+    from actors.stt.azure import AzureSpeechToText  # noqa: PLC0415
+
+    stt = settings.stt
+    language = stt.languages[0] if stt.languages else "zh"
+    key = stt.api_key.get_secret_value()
+    return AzureSpeechToText(key, region=stt.region, base_url=stt.base_url, language=language, queue=stt.queue)
+
+
 def _off(_settings: Settings) -> SpeechToText:
     return NoSpeechToText()
 
@@ -43,6 +59,8 @@ def _fake(_settings: Settings) -> SpeechToText:
 
 _BACKENDS: dict[str, Callable[[Settings], SpeechToText]] = {
     "whisper": _whisper,
+    "openai": _openai,
+    "azure": _azure,
     "off": _off,
     "fake": _fake,
 }

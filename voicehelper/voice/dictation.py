@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from voicehelper.errors import ModelUnavailable, Overloaded
+from voicehelper.errors import Overloaded
 from voicehelper.ids import new_id
 from voicehelper.ports.speech import INPUT_RATE, Recognition, SpeechToText, Transcript
 from voicehelper.voice.audio_files import decode_file
@@ -75,10 +75,7 @@ class Dictation:
 
     async def model(self) -> str:
         """The recogniser's name. Raises `ModelUnavailable` where there is none."""
-        name = (await self._stt.describe()).model
-        if not name:
-            raise ModelUnavailable("Speech recognition is switched off or not installed")
-        return name
+        return (await self._stt.describe()).model
 
     @asynccontextmanager
     async def open(self, file: bytes) -> AsyncIterator[Recording]:

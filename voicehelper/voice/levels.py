@@ -132,12 +132,12 @@ def levelled(pcm: bytes) -> bytes:
         return pcm
     samples -= samples.mean()
     peak = float(np.max(np.abs(samples)))
-    gain_db = min(max(_TARGET_DB - _loud_part_db(samples), 0.0), _MOST_GAIN_DB)
+    gain_db = min(max(_TARGET_DB - loud_part_db(samples), 0.0), _MOST_GAIN_DB)
     gain = min(10 ** (gain_db / 20), 0.9 * FULL_SCALE / max(peak, 1.0))
     return pcm_of(samples * np.float32(max(gain, 1.0)))
 
 
-def _loud_part_db(samples: Samples, frame: int = 512) -> float:
+def loud_part_db(samples: Samples, frame: int = 512) -> float:
     """The level that a tenth of the frames exceed: that of the speech, whatever the share of pauses."""
     whole = samples[: len(samples) // frame * frame].reshape(-1, frame)
     if not len(whole):

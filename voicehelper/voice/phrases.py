@@ -64,6 +64,7 @@ _WAIT_ALONE = re.compile(
     rf"{_repeated(WAIT).pattern}(?:啊|哦|吧|哈|please)?"
 )
 _WAIT_END, _UNFINISHED_END, _COMPLETE_END = _at_end(WAIT), _at_end(UNFINISHED_END), _at_end(COMPLETE_END)
+_INVENTED = frozenset(phrase.replace(" ", "") for phrase in INVENTED)
 _QUESTION = re.compile(rf"(?:{'|'.join(QUESTION_START)})\b")
 _CORRECTION = re.compile(rf"(?:{'|'.join(map(re.escape, CORRECTIONS))})(?: |$|(?=[{CJK}])|(?<=[{CJK}]))")
 
@@ -73,7 +74,7 @@ def kind(text: str) -> Kind:
     said = plain(text)
     if not said:
         return "empty"
-    if said in INVENTED:
+    if said.replace(" ", "") in _INVENTED:
         return "invented"
     if _STOP.fullmatch(said):
         return "stop"

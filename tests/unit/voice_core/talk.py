@@ -108,6 +108,7 @@ class Talk:
         self._offline = False
         self._dead = False
         self.prepared: list[str] = []
+        self.prepared_at: list[int] = []
 
     # -- the world
 
@@ -261,6 +262,7 @@ class Talk:
 
     def _prepare(self, effect: m.Prepare) -> None:
         self.prepared.append(effect.text)
+        self.prepared_at.append(self.now)
 
     def _ask(self, effect: m.Ask) -> None:
         self.log_line(f"ask {effect.text}" + (f" (for {effect.replaces})" if effect.replaces else ""))

@@ -32,6 +32,7 @@ class Cluster(Server):
     """`voicehelper supervise` in a temporary home; models are stand-ins, everything else is the product's own."""
 
     model_url: str = ""
+    passage: str = REFUNDS
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -130,7 +131,7 @@ class Cluster(Server):
         """A knowledge base with one indexed document."""
         with self.api() as api:
             kb = _made(lambda: api.post("/api/v1/knowledge/bases", json={"name": name}))
-            files = {"file": ("退款说明.md", REFUNDS.encode(), "text/markdown")}
+            files = {"file": ("退款说明.md", self.passage.encode(), "text/markdown")}
             document = _made(lambda: api.post(f"/api/v1/knowledge/bases/{kb}/documents", files=files))
             path = f"/api/v1/knowledge/documents/{document}/status"
             wait_until(lambda: api.get(path).json()["status"] == "indexed", 60)

@@ -19,7 +19,7 @@ from tests.prove.voice_kills import roll, survive
 from tests.prove.voice_server import ANSWER, VoiceCluster
 from voicehelper.telemetry import configure_logging
 
-RESUMES = 20
+RESUMES = int(os.environ.get("RESUMES") or 20)
 CALLS = 10
 RANDOM_STRINGS = 10_000
 

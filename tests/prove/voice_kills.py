@@ -188,7 +188,7 @@ def _messages(server: VoiceCluster, talk: Conversation) -> list[str]:
         path = f"/api/v1/conversations/{talk.call.facts['conversation_id']}/messages"
         items = api.get(path, params={"limit": 200}).raise_for_status().json()["items"]
     roles = [item["role"] for item in items]
-    wrong = []
+    wrong: list[str] = []
     if roles != ["user", "assistant"] * talk.asked:
         wrong.append(f"{talk.asked} questions, stored {roles.count('user')} and {roles.count('assistant')} answers")
     answers = {(item["status"], item["content"]) for item in items if item["role"] == "assistant"}
@@ -245,9 +245,13 @@ def _order(played: list[Piece], span: tuple[int, int]) -> tuple[int, int]:
 
 
 def _samples(played: list[Piece], span: tuple[int, int]) -> "np.ndarray[Any, np.dtype[np.float32]]":
-    """The answer's sound in the order in which it was played."""
-    parts = [np.frombuffer(p.pcm, "<i2") for p in played if span[0] <= p.sample < span[1]]
-    return np.concatenate(parts).astype(np.float32) if parts else np.zeros(0, np.float32)
+    """The answer's sound, each piece at its place."""
+    sound = np.zeros(span[1] - span[0], np.float32)
+    for piece in played:
+        if span[0] <= piece.sample < span[1]:
+            samples = np.frombuffer(piece.pcm, "<i2")[: span[1] - piece.sample]
+            sound[piece.sample - span[0] :][: len(samples)] = samples
+    return sound
 
 
 def _alike(model: Any, sound: Any, rate: int) -> float:

@@ -18,9 +18,15 @@ ANSWER = (
 )
 
 
+REFUNDS = f"# {QUESTION}\n\n{QUESTION}？{ANSWER}\n"
+"""The fake embedder knows nothing but characters: the question stands in the passage."""
+
+
 @dataclass
 class VoiceCluster(Cluster):
     """Two gateway replicas; the recogniser and the synthesiser are deployments of their own."""
+
+    passage: str = REFUNDS
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,7 +53,7 @@ class VoiceCluster(Cluster):
         from voicehelper.voice.resample import resample
 
         with self.api() as api:
-            body = {"model": "tts", "input": text, "voice": "alloy", "response_format": "pcm"}
+            body = {"model": "tts-1", "input": text, "voice": "alloy", "response_format": "pcm"}
             pcm = api.post("/v1/audio/speech", json=body).raise_for_status().content
         return resample(pcm, 24_000, 16_000)
 

@@ -41,7 +41,7 @@ def test_acknowledgements_do_not_count() -> None:
     talk = Talk((QUESTION,), World(answer_ms=4000)).run()
     (times,) = talk.times
     assert times.acknowledged
-    assert times.first_sound_ms > 4000
+    assert (times.first_sound_ms or 0) > 4000
 
 
 def test_times_of_a_typed_turn() -> None:

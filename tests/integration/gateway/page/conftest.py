@@ -36,6 +36,8 @@ AudioNode.prototype.connect = function (to, ...more) {
   return connect.call(this, to, ...more);
 };
 """
+EXPECTED = ("Failed to load resource", "ScriptProcessorNode")
+"""Told by the browser, and no fault of the page: refused requests, and how the tests listen."""
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -86,7 +88,6 @@ class Tab:
     async def shot(self, name: str) -> None:
         """A picture for people to look at, into the folder `VOICEHELPER_SHOTS`, if there is one."""
         if folder := os.environ.get("VOICEHELPER_SHOTS"):
-            Path(folder).mkdir(parents=True, exist_ok=True)
             await self.page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
@@ -132,11 +133,8 @@ async def tab(browser: Any, site: Site) -> AsyncIterator[Tab]:
     tab.page.set_default_timeout(15_000)
 
     def console(message: Any) -> None:
-        if (
-            message.type in {"error", "warning"}
-            and "Failed to load resource" not in message.text
-            and "ScriptProcessorNode" not in message.text
-        ):
+        known = any(words in message.text for words in EXPECTED)
+        if message.type in {"error", "warning"} and not known:
             tab.troubles.append(message.text)
 
     tab.page.on("console", console)

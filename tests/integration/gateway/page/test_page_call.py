@@ -198,7 +198,9 @@ async def test_why_a_call_did_not_begin(tab: Tab) -> None:
     await tab.page.click("#call")
     await tab.page.wait_for_selector(".notice.error:has-text('语音服务暂不可用')")
     await tab.page.wait_for_selector("#dock", state="hidden")
-    refuse = "() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError'); }; }"
+    refuse = (
+        "() => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError')); }"
+    )
     await tab.page.evaluate(refuse)
     await tab.page.click("#call")
     await tab.page.wait_for_selector(".notice.error:has-text('麦克风权限被拒绝')")
@@ -215,7 +217,8 @@ async def test_opus_packets_are_decoded_in_time(tab: Tab) -> None:
           const bytes = new Uint8Array(chunk.byteLength); chunk.copyTo(bytes); out.push(Array.from(bytes)); } });
         encoder.configure({ codec: 'opus', sampleRate: 24000, numberOfChannels: 1, bitrate: 32000 });
         const data = new Float32Array(24000).map((_, at) => Math.sin(2 * Math.PI * 440 * at / 24000) / 3);
-        encoder.encode(new AudioData({ format: 'f32', sampleRate: 24000, numberOfFrames: 24000, numberOfChannels: 1, timestamp: 0, data }));
+        encoder.encode(new AudioData({ format: 'f32', sampleRate: 24000, numberOfFrames: 24000, numberOfChannels: 1,
+          timestamp: 0, data }));
         await encoder.flush(); return out; }"""
     )
     for at, packet in enumerate(packets):

@@ -8,7 +8,7 @@ import httpx
 from tests.integration.gateway.page.conftest import Tab
 from voicehelper.ids import new_id
 from voicehelper.ports.chat import ChatUsage
-from voicehelper.rag.events import AnswerCitations, AnswerDelta, AnswerDone, AnswerStatus, Citation
+from voicehelper.rag.events import AnswerCitations, AnswerDelta, AnswerDone, AnswerEvent, AnswerStatus, Citation
 
 ANSWER = "退款审核通过后原路退回，**信用卡**需要3至7个工作日到账。\n\n- 余额：即时\n- 微信、支付宝：1至3个工作日"
 CHUNK = new_id()
@@ -19,7 +19,7 @@ def citation(index: int, start: int, end: int, quote: str) -> Citation:
     return Citation(index, start, end, CHUNK, new_id(), "退款到账时间说明.md", 2, heading, quote, 0.9)
 
 
-def script() -> list[object]:
+def script() -> list[AnswerEvent]:
     pieces = [ANSWER[at : at + 6] for at in range(0, len(ANSWER), 6)]
     return [
         AnswerStatus("rewriting"),
@@ -98,7 +98,8 @@ async def test_an_answer_goes_on_after_the_connection_broke(tab: Tab) -> None:
           if (cut || !String(url).endsWith('/messages')) return response; cut = true;
           const reader = response.body.getReader(); let read = 0;
           const body = new ReadableStream({ async pull(to) { const { value, done } = await reader.read();
-            if (done || ++read > 8) { reader.cancel(); to.error(new TypeError('network error')); } else to.enqueue(value); } });
+            if (!done && ++read <= 8) return to.enqueue(value);
+            reader.cancel(); to.error(new TypeError('network error')); } });
           return new Response(body, { status: response.status, headers: response.headers }); } }"""
     )
     async with page.expect_request(lambda request: request.url.endswith("/events")) as resumed:
@@ -137,7 +138,7 @@ async def test_a_renewed_login_goes_unnoticed_and_an_ended_one_does_not(tab: Tab
     await tab.login()
     kept = json.loads(await page.evaluate("sessionStorage.getItem('voicehelper.login')"))
     await page.evaluate(
-        "sessionStorage.setItem('voicehelper.login', JSON.stringify({...JSON.parse(sessionStorage.getItem('voicehelper.login')), until: 0}))"
+        "kept => sessionStorage.setItem('voicehelper.login', JSON.stringify({...kept, until: 0}))", kept
     )
     await page.reload()
     await page.wait_for_selector("#question", state="visible")

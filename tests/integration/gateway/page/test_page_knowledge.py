@@ -71,7 +71,9 @@ async def test_a_dropped_file_is_uploaded(tab: Tab) -> None:
     await tab.login()
     await make_base(tab, "拖放")
     await page.evaluate(
-        """() => { const data = new DataTransfer(); data.items.add(new File(['# 运费\\n满99元免运费。'], '运费.md', {type: 'text/markdown'}));
-        document.getElementById('drop').dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true })); }"""
+        """() => { const data = new DataTransfer();
+        data.items.add(new File(['# 运费\\n满99元免运费。'], '运费.md', {type: 'text/markdown'}));
+        const drop = new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true });
+        document.getElementById('drop').dispatchEvent(drop); }"""
     )
     await page.wait_for_selector("#documents .document:has-text('运费.md')")

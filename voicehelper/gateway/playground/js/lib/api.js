@@ -1,5 +1,5 @@
 // Requests to the public API, with the login's token, and its errors.
-import { known, language, t } from "./i18n.js";
+import { known, language, size, t } from "./i18n.js";
 
 export class ApiError extends Error {
   /** @param {number} status @param {{code?: number, message?: string, details?: any, trace_id?: string}} body @param {number} retryAfter */
@@ -22,7 +22,7 @@ export function problem(error) {
   if (!(error instanceof ApiError)) return t("error.page", { what: error?.message ?? String(error) });
   const reason = error.details?.reason;
   if (reason && known(`reason.${reason}`)) return t(`reason.${reason}`);
-  if (error.code === 41301 && error.details?.limit_bytes) return t("error.tooLarge", { mb: Math.floor(error.details.limit_bytes / 2 ** 20) });
+  if (error.code === 41301 && error.details?.limit_bytes) return t("error.tooLarge", { size: size(error.details.limit_bytes) });
   const wait = error.retryAfter ? t("error.wait", { seconds: Math.ceil(error.retryAfter) }) : "";
   return error.message + wait;
 }

@@ -33,6 +33,6 @@ export default {
   "ended.client": "通话已结束", "ended.idle": "长时间没有说话，通话已结束。", "ended.longest": "通话已达最长时间，请重新拨打。", "ended.lost": "连接中断太久，通话已结束。", "ended.fast": "声音数据发送过快，通话已结束。",
   "ended.login": "登录已失效，请重新登录后再通话。", "ended.forbidden": "您的账号没有语音通话权限。", "ended.gone": "会话不存在或已删除。", "ended.taken": "通话已在另一个窗口继续。", "ended.busy": "同时通话的人太多，请稍后再试。",
   "ended.unavailable": "语音服务暂不可用，可以先打字提问。", "ended.other": "通话已结束（{code} {reason}）。",
-  "error.offline": "连接不上服务器，请检查网络后重试。", "error.page": "页面出错：{what}", "error.tooLarge": "文件过大，最大 {mb} MB。", "error.wait": "（{seconds} 秒后再试）",
+  "error.offline": "连接不上服务器，请检查网络后重试。", "error.page": "页面出错：{what}", "error.tooLarge": "文件过大，最大 {size}。", "error.wait": "（{seconds} 秒后再试）",
   "reason.empty": "文档里没有文字", "reason.no_text": "PDF 没有文字层，扫描件需要先做文字识别（OCR）", "reason.unsupported_type": "暂不支持这种类型的文件", "reason.content_does_not_match_type": "文件内容与文件名或类型不符", "reason.corrupt": "文件已损坏", "reason.encrypted": "文件有密码保护", "reason.too_large": "文档文字过多，超出限制", "reason.decompression_bomb": "文件解压后大得不合理", "reason.unknown_encoding": "无法确定文字编码，请将文件另存为 UTF-8", "reason.timeout": "读取文件超时", "reason.out_of_memory": "读取文件占用内存过多", "reason.parser_crashed": "文件导致解析程序崩溃", "reason.worker_lost": "处理该文档的进程多次中断", "reason.internal": "系统内部错误，文档未能处理",
 };

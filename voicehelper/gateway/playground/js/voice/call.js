@@ -132,6 +132,7 @@ export class Call {
 
   _on_session_created({ output }) {
     this.player.open(output.sample_rate).catch(() => this.link.close());
+    this._on_state({ state: "listening" });
   }
 
   _on_session_resumed({ generation }) {

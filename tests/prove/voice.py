@@ -4,6 +4,7 @@ Numbers on the command line select points ("2 4"); SEED in the environment repea
 folder. The exit status is 1 if any point fails.
 """
 
+import asyncio
 import os
 import random
 import shutil
@@ -13,10 +14,13 @@ import tempfile
 from pathlib import Path
 
 from tests.e2e.openai_thread import scripted_model
+from tests.prove import voice_page
 from tests.prove.report import Report
 from tests.prove.server import ROOT
+from tests.prove.voice_fuzz import fuzz
 from tests.prove.voice_kills import roll, survive
-from tests.prove.voice_server import ANSWER, VoiceCluster
+from tests.prove.voice_openai import Talk, speech, talk
+from tests.prove.voice_server import ANSWER, QUESTION, SECOND, VoiceCluster
 from voicehelper.telemetry import configure_logging
 
 RESUMES = int(os.environ.get("RESUMES") or 20)
@@ -65,11 +69,35 @@ def _whole_instance(report: Report, folder: Path, points: set[str], seed: int) -
 
 
 def _use(report: Report, server: VoiceCluster, points: set[str], seed: int) -> None:
+    if "1" in points:
+        with report.point("1. a browser asks by voice, hears, interrupts, goes on") as outcome:
+            outcome.figure = voice_page.missing()
+            if not outcome.figure:
+                outcome.figure, outcome.ok = voice_page.converse(server)
+    if "3" in points:
+        with report.point("3. OpenAI's own client: two turns by voice, one interruption") as outcome:
+            held = asyncio.run(_openai(server))
+            outcome.figure, outcome.ok = str(held), held.held
+    if "5" in points:
+        with report.point(f"5. {RANDOM_STRINGS} random strings and other nonsense, beside two calls") as outcome:
+            found = asyncio.run(fuzz(server.url, server.login()["access_token"], strings=RANDOM_STRINGS, seed=seed))
+            outcome.ok = found.ok
+            outcome.figure = (
+                f"{found.sent} sent, {found.errors} errors, closes"
+                f" { {attack: dict(codes) for attack, codes in found.closes.items()} }; {len(found.wrong)} wrong"
+                f" {found.wrong[:4]}; calls beside: {found.neighbours}"
+            )
     if "2" in points:
         with report.point(f"2. {RESUMES} answers whose replica is killed in the middle") as outcome:
             outcome.figure, outcome.ok = survive(server, RESUMES, seed)
         with report.point(f"2. a rolling update under {CALLS} calls") as outcome:
             outcome.figure, outcome.ok = roll(server, CALLS)
+
+
+async def _openai(server: VoiceCluster) -> Talk:
+    token = str(server.login()["access_token"])
+    first, second = [await speech(server.url, token, text) for text in (QUESTION, SECOND)]
+    return await talk(server.url, token, first, second)
 
 
 if __name__ == "__main__":

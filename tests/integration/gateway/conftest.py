@@ -32,7 +32,7 @@ from voicehelper.knowledge.service import KnowledgeService
 from voicehelper.ports.clock import SystemClock
 from voicehelper.ports.objects import FakeObjectStore
 from voicehelper.ports.search import Passage, Scope
-from voicehelper.ports.speech import FakeTextToSpeech
+from voicehelper.ports.speech import FakeSpeechToText, FakeTextToSpeech
 from voicehelper.rag.port import FakeAnswerer
 from voicehelper.retrieval.model import Retrieved, ScoredPassage
 from voicehelper.stores.authentication import AuthenticationStack, authentication
@@ -52,6 +52,8 @@ from voicehelper.stores.postgres.review import PostgresReview
 from voicehelper.stores.postgres.scopes import PostgresScopes
 from voicehelper.stores.postgres.turns import PostgresTurns
 from voicehelper.stores.postgres.wakeups import Wakeups
+from voicehelper.voice.dictation import Dictation
+from voicehelper.voice.hot_words import RememberedHotWords
 
 PASSWORD = "correct horse 电池"
 KEY = new_pem()
@@ -278,6 +280,8 @@ async def harness(pool: Pool, tokens: AuthenticationStack) -> AsyncIterator[Harn
         probes=(probe("postgres", True), probe("chat", True), probe("redis", False)),
         idempotency=PostgresIdempotency(pool, SecretBox(b"m" * 32, PURPOSE)),
         tts=FakeTextToSpeech(seconds_per_char=0.05),
+        dictation=Dictation(FakeSpeechToText(("您好，", "退款多久到账？"))),
+        hot_words=RememberedHotWords(accounts.tenants.hot_words, clock),
     )
     app = create_app(services)
     async with app.router.lifespan_context(app):

@@ -1,5 +1,7 @@
 """Where every failure ends: a response of our format, or a close code, if none was begun."""
 
+from contextlib import suppress
+
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
@@ -72,13 +74,21 @@ class _Socket:
         return message
 
     async def _sent(self, message: Message) -> None:
+        over = self._closed
         self._accepted = self._accepted or message["type"] == "websocket.accept"
         self._closed = self._closed or message["type"] == "websocket.close"
-        await self._send(message)
+        try:
+            await self._send(message)
+        except RuntimeError as error:
+            if over:
+                raise
+            self._closed = True  # uvicorn closed it (a frame that broke the protocol), and says so in this way only
+            raise WebSocketDisconnect(1006) from error
 
     async def _close(self, frame: Message) -> None:
         if not self._connected:
             await self._receive()
-        if not self._accepted:
-            await self._send({"type": "websocket.accept", "subprotocol": chosen_subprotocol(self._scope)})
-        await self._send(frame)
+        with suppress(WebSocketDisconnect):
+            if not self._accepted:
+                await self._sent({"type": "websocket.accept", "subprotocol": chosen_subprotocol(self._scope)})
+            await self._sent(frame)

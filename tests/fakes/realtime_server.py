@@ -64,7 +64,7 @@ async def served(**parts: Any) -> AsyncIterator[Served]:
     app.add_middleware(Boundary)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="websockets-sansio"))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         serving = asyncio.create_task(server.serve([listening]))
         try:
             while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it

@@ -68,6 +68,7 @@ class Connection:
         self._events = Allowance(_EVENT_BURST, _EVENT_RATE, now)
         self._bad = 0
         self._sending = asyncio.Lock()
+        self._closed = False
 
     async def run(self) -> None:
         """Serve. Raises what `check` and the session raise; whoever renders errors closes the socket then."""
@@ -196,9 +197,12 @@ class Connection:
             return
         async with asyncio.timeout(self.send_s), self._sending:
             for frame in frames:
-                await self._socket.send_text(frame)
+                if not self._closed:
+                    await self._socket.send_text(frame)
 
     async def _hang_up(self, code: int, reason: str) -> None:
         with suppress(TimeoutError, RuntimeError):
-            async with asyncio.timeout(1.0):
-                await self._socket.close(code, reason)
+            async with asyncio.timeout(1.0), self._sending:
+                if not self._closed:
+                    self._closed = True
+                    await self._socket.close(code, reason)

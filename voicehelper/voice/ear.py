@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voicehelper.ports.speech import INPUT_RATE, VoiceActivity
-from voicehelper.voice.levels import Levels, Loudness, levelled
+from voicehelper.voice.levels import Levels, levelled
 from voicehelper.voice.model import SpeechStarted, SpeechStopped
 
 _WIDTH = 2  # bytes of a sample
@@ -67,11 +67,6 @@ class Ear:
         """Whether somebody speaks, as far as was told."""
         return self._speaking
 
-    @property
-    def loudness(self) -> Loudness:
-        """Levels of speech and background."""
-        return self._levels.now
-
     def hear(self, pcm: bytes) -> list[SpeechStarted | SpeechStopped]:
         """Takes any amount of sound; returns what it began or ended. Half a sample at the end is left out."""
         self._memory += pcm[: len(pcm) // _WIDTH * _WIDTH]
@@ -93,22 +88,6 @@ class Ear:
     def utterance(self, start: int, end: int) -> bytes:
         """What was heard from `start` to `end`, at an even loudness, as a recogniser likes it."""
         return levelled(self.audio(start, end))
-
-    def rewind(self, sample: int) -> None:
-        """What comes next begins at `sample`: what was heard beyond it comes once more, what is missing was silence."""
-        self._cut_or_fill(sample)
-        self._seen = self._fresh_at = self._run_start = sample
-        self._speaking, self._run = False, 0
-        self._vad.reset()
-
-    def _cut_or_fill(self, sample: int) -> None:
-        kept = int(self._options.memory_s * INPUT_RATE)
-        if sample < self._first or sample - self.position > kept:
-            self._memory, self._first = bytearray(), sample
-        elif sample < self.position:
-            del self._memory[(sample - self._first) * _WIDTH :]
-        else:
-            self._memory += bytes((sample - self.position) * _WIDTH)
 
     def _judge(self, odd: float, level_db: float) -> SpeechStarted | SpeechStopped | None:
         """One frame further."""

@@ -14,8 +14,6 @@ Samples = npt.NDArray[np.float32]
 
 SILENCE_DB = -90.0
 FULL_SCALE = 32768.0
-_CLIPPED = 32700  # beyond it a sample was probably cut off
-_CLIPPED_KEPT = 0.99  # of the running share, each frame: three seconds
 _OFFSET_SHARE = 1 / 16  # of a frame's mean that enters the running offset: half a second to follow a change
 
 _QUIET_ROOM_DB = -60.0  # assumed until the background is known
@@ -32,12 +30,11 @@ _ATTACK, _DECAY = 0.3, 0.02  # share of a louder, of a softer speech frame in th
 
 @dataclass(frozen=True, slots=True)
 class Loudness:
-    """A session's sound now. `clipped`: share of samples at full scale, over the last seconds."""
+    """A session's sound now."""
 
     speech_db: float
     noise_db: float
     gain_db: float
-    clipped: float
 
 
 class NoiseFloor:
@@ -71,12 +68,11 @@ class Levels:
         self._speech_db = _QUIET_SPEAKER_DB
         self._offset = 0.0
         self._gain = 1.0
-        self._clipped = 0.0
 
     @property
     def now(self) -> Loudness:
         """What was found so far."""
-        return Loudness(self._speech_db, self._noise.db, 20 * math.log10(self._gain), self._clipped)
+        return Loudness(self._speech_db, self._noise.db, 20 * math.log10(self._gain))
 
     def take(self, frames: npt.NDArray[np.int16]) -> tuple[bytes, list[float]]:
         """`frames` (one a row) without offset and with the gain, as PCM; and the level of each as it came.
@@ -84,8 +80,6 @@ class Levels:
         The gain glides over a frame, so that it makes no clicks.
         """
         samples = frames.astype(np.float32)
-        share = 1 - _CLIPPED_KEPT ** len(frames)
-        self._clipped += share * (float(np.mean(np.abs(samples) >= _CLIPPED)) - self._clipped)
         levels = [self._take(row) for row in samples]
         return pcm_of(samples), levels
 

@@ -57,12 +57,6 @@ def test_offset_is_taken_away():
     assert abs(np.frombuffer(sound, "<i2")[-512 * 50 :].mean()) < 50
 
 
-def test_clipping_is_seen():
-    levels = Levels()
-    levels.take(np.full((400, 512), 32767, np.int16))
-    assert levels.now.clipped > 0.5
-
-
 def test_an_utterance_is_levelled_by_one_gain():
     quiet = (frames(30, -50.0)).tobytes()
     assert level_of(levelled(quiet)) == pytest.approx(-26.0, abs=1.5)  # 24 dB at most

@@ -55,7 +55,7 @@ def use(harness: Any, stt: Any, **options: Any) -> None:
     harness.app.state.services = replace(harness.services, dictation=Dictation(stt, **options))
 
 
-def official(harness: Any) -> openai.AsyncOpenAI:
+def official(harness: Any) -> Any:
     key = harness.http.headers["authorization"].removeprefix("Bearer ")
     return openai.AsyncOpenAI(api_key=key, base_url="http://test/v1", http_client=harness.client(None), max_retries=0)
 

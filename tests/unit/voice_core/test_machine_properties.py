@@ -19,12 +19,13 @@ TEXTS = (
     *("What is your refund policy?", "No, I mean London"),
 )
 
+OFTEN = st.sampled_from((True, True, True, False))
 OPTIONS = st.builds(
     m.TurnOptions,
-    automatic=st.booleans(),
-    answers=st.booleans(),
-    interruptible=st.booleans(),
-    spoken=st.booleans(),
+    automatic=OFTEN,
+    answers=OFTEN,
+    interruptible=OFTEN,
+    spoken=OFTEN,
     partial_ms=st.sampled_from((0, 700)),
     dead_air_ms=st.sampled_from((0, 1500)),
     longest_ms=st.sampled_from((3000, 28_000)),
@@ -95,7 +96,9 @@ def _answer(begun: int, lasts: int, asks: bool, played: int) -> list:
 
 SPEECH = st.builds(_speech, WAIT, MS, WAIT, TEXT)
 ANSWER = st.builds(_answer, MS, MS, st.booleans(), MS)
-STEPS = st.lists(st.one_of(SPEECH, AN_EVENT, ANSWER, SPEECH), max_size=40).map(lambda parts: list(chain(*parts)))
+STEPS = st.lists(st.one_of(SPEECH, AN_EVENT, ANSWER, SPEECH), min_size=8, max_size=30).map(
+    lambda parts: list(chain(*parts))
+)
 
 
 @dataclass

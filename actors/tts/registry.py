@@ -48,6 +48,34 @@ def _kokoro(settings: Settings) -> TextToSpeech:
     )
 
 
+def _openai(settings: Settings) -> TextToSpeech:
+    from actors.tts.openai_compatible import OpenAISpeech  # noqa: PLC0415
+
+    tts = settings.tts
+    key = tts.api_key.get_secret_value()
+    return OpenAISpeech(tts.base_url, key, model=tts.model, voice=tts.voice, parallel=tts.parallel, queue=tts.queue)
+
+
+def _azure(settings: Settings) -> TextToSpeech:
+    from actors.tts.azure import AzureSpeech  # noqa: PLC0415
+
+    tts = settings.tts
+    return AzureSpeech(
+        tts.region,
+        tts.api_key.get_secret_value(),
+        voice=tts.voice,
+        base_url=tts.base_url,
+        parallel=tts.parallel,
+        queue=tts.queue,
+    )
+
+
+def _xtts(settings: Settings) -> TextToSpeech:
+    from actors.tts.xtts import XttsSpeech  # noqa: PLC0415 - torch
+
+    return XttsSpeech(voice=settings.tts.voice, queue=settings.tts.queue)
+
+
 def _off(_settings: Settings) -> TextToSpeech:
     return NoTextToSpeech()
 
@@ -56,4 +84,11 @@ def _fake(_settings: Settings) -> TextToSpeech:
     return FakeTextToSpeech()
 
 
-_BACKENDS: dict[str, Callable[[Settings], TextToSpeech]] = {"kokoro": _kokoro, "off": _off, "fake": _fake}
+_BACKENDS: dict[str, Callable[[Settings], TextToSpeech]] = {
+    "kokoro": _kokoro,
+    "openai": _openai,
+    "azure": _azure,
+    "xtts": _xtts,
+    "off": _off,
+    "fake": _fake,
+}

@@ -4,7 +4,8 @@ from deployments.conversations import context_window
 from deployments.engines import database, redis_link
 from deployments.nodes import RAG
 from deployments.wiring import Nodes
-from voicehelper.conversations import AnswerService
+from voicehelper.conversations import AnswerService, ConversationDirectory
+from voicehelper.conversations.ahead import QuestionsAhead
 from voicehelper.ports.clock import SystemClock
 from voicehelper.stores.live_log import RedisLiveLog
 from voicehelper.stores.postgres.scopes import PostgresScopes
@@ -27,3 +28,10 @@ async def answer_service(nodes: Nodes) -> AnswerService:
         saga_s=settings.saga_timeout_s,
         vanish_grace_s=settings.vanish_grace_s,
     )
+
+
+async def questions_ahead(nodes: Nodes, conversations: ConversationDirectory) -> QuestionsAhead:
+    """What is done for a question while it is still being spoken."""
+    pool = await database(nodes)
+    window, answerer = await context_window(nodes), await nodes.get(RAG)
+    return QuestionsAhead(conversations, PostgresTurns(pool), PostgresScopes(pool), window, answerer)

@@ -5,7 +5,7 @@ Model libraries are loaded only in the process that builds the model, hence the 
 
 from typing import Any, Protocol
 
-from deployments.engines import database, keyword_follower, objects, wakeups
+from deployments.engines import database, keyword_follower, objects, redis_link, wakeups
 from deployments.events import relay
 from deployments.reader import IsolatedReader
 from deployments.wiring import Node, Nodes
@@ -20,12 +20,16 @@ from voicehelper.ports.embedder import Embedder
 from voicehelper.ports.speech import SpeechToText, TextToSpeech
 from voicehelper.rag.answerer import Answerer
 from voicehelper.rag.port import QuestionAnswerer
+from voicehelper.rag.prompt import stable_prefix
+from voicehelper.rag.remembered import RememberingAnswerer
 from voicehelper.retrieval.hybrid import HybridRetriever
 from voicehelper.retrieval.model import Retriever
 from voicehelper.stores.keyword_files import keyword_folder
 from voicehelper.stores.postgres.index_queue import PostgresIndexQueue, PostgresObjectTrash
 from voicehelper.stores.postgres.passages import PostgresPassages
+from voicehelper.stores.postgres.revisions import PostgresRevisions
 from voicehelper.stores.postgres.vectors import PgVectorIndex
+from voicehelper.stores.remembered import RedisAnswerMemory
 from voicehelper.stores.tantivy import TantivyKeywordIndex
 from voicehelper.telemetry import get_logger
 
@@ -85,9 +89,15 @@ async def _build_retrieval(nodes: Nodes) -> Retriever:
 
 
 async def _build_rag(nodes: Nodes) -> QuestionAnswerer:
-    answerer = Answerer(await nodes.get(RETRIEVAL), await nodes.get(CHAT), nodes.settings.rag)
-    nodes.try_once("prompt warm-up", answerer.warm_up(nodes.settings.chat.parallel))
-    return answerer
+    settings, chat = nodes.settings, await nodes.get(CHAT)
+    answerer = Answerer(await nodes.get(RETRIEVAL), chat, settings.rag)
+    nodes.try_once("prompt warm-up", answerer.warm_up(settings.chat.parallel))
+    if settings.rag.remember == "off":
+        return answerer
+    memory = RedisAnswerMemory(await redis_link(nodes), settings.rag.remember_s)
+    manner = f"{stable_prefix()}{settings.rag}{settings.chat.backend}{settings.chat.model}"
+    revisions = PostgresRevisions(await database(nodes))
+    return RememberingAnswerer(answerer, memory, revisions, settings.rag.remember, manner)
 
 
 async def _build_indexer(nodes: Nodes) -> Indexer:

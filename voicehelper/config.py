@@ -91,6 +91,10 @@ class RagSettings(Section):
     history_tokens: int = Field(100, description="Token budget of the history in the prompt, for follow-ups")
     context_tokens: int = Field(180, description="Token budget of the retrieved text in the prompt: on a CPU, latency")
     max_answer_tokens: int = Field(256, description="Longest answer")
+    remember: Literal["spoken", "all", "off"] = Field(
+        "spoken", description="Questions answered at once if the same was answered before and no document changed"
+    )
+    remember_s: int = Field(6 * 3600, gt=0, description="How long answers are remembered")
 
 
 class IndexingSettings(Section):

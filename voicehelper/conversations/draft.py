@@ -90,4 +90,5 @@ def _metadata(done: AnswerDone) -> dict[str, Any]:
         "degraded": list(done.degraded),
         "timings_ms": done.timings_ms,
         "trace": done.trace,
+        **({"remembered": True} if done.remembered else {}),
     }

@@ -100,7 +100,9 @@ class AnswerWriter:
         if not kb_ids:
             kb_ids = await self._scopes.resolve(turn.owner.tenant_id, ())
         window = await loading
-        return Question(turn.question.content, turn.owner.tenant_id, kb_ids, window.history, window.summary)
+        spoken, fresh = "speech" in turn.question.metadata, turn.attempt > 1
+        before = (window.history, window.summary)
+        return Question(turn.question.content, turn.owner.tenant_id, kb_ids, *before, spoken=spoken, fresh=fresh)
 
     async def _load(self, run: AnswerRun) -> Window:
         question = run.turn.question

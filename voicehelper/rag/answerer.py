@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from voicehelper.config import RagSettings
@@ -27,6 +28,7 @@ from voicehelper.rag.evidence import weigh
 from voicehelper.rag.guards import Guards
 from voicehelper.rag.language import language_of
 from voicehelper.rag.numbers import mentioned
+from voicehelper.rag.prepared import Found, Key, Prepared, PreparedQuestions
 from voicehelper.rag.prompt import build_prompt, stable_prefix
 from voicehelper.rag.rewrite import MergeRewriter, Rewriter, Standalone, is_follow_up, recall
 from voicehelper.rag.state import Answering
@@ -48,7 +50,7 @@ class Answerer:
     """Answers questions from a knowledge base, or says honestly that it cannot.
 
     Duties: run the stages in order within the request's deadline, stream, name what was skipped, time every stage. It
-    holds no state between questions.
+    holds no state between questions but what was prepared for one that is just being spoken.
 
     Args:
         retriever: finds passages.
@@ -72,6 +74,7 @@ class Answerer:
         self._warm = asyncio.Event()
         self._warm.set()
         self._read_at = 0.0  # when the engine last showed that it reads the prefix
+        self._prepared = PreparedQuestions()
 
     async def warm_up(self, slots: int = 1) -> None:
         """Let the engine read the stable prefix, so that no user waits for it.
@@ -94,13 +97,45 @@ class Answerer:
         word; a later deadline ends the answer early and says so in `degraded`.
         """
         run = Answering(question, language_of(question.text), Standalone(question.text))
-        async with aclosing(self._find(run)) as statuses:
+        prepared = self._prepared.take(Key.of(question))
+        self._prepared.begin()
+        try:
+            async with aclosing(self._answer(run, prepared)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._prepared.end()
+            if prepared is not None:
+                prepared.stop_reading()
+
+    async def prepare(self, question: Question) -> None:
+        """See `QuestionAnswerer`."""
+        run = Answering(question, language_of(question.text), Standalone(question.text))
+        await self._prepared.prepare(Key.of(question), lambda: self._find_ahead(run), lambda _: self._read_ahead(run))
+
+    async def _find_ahead(self, run: Answering) -> Found:
+        async with aclosing(self._find(run, None)) as statuses:
+            async for _ in statuses:
+                pass
+        if run.degraded:
+            raise Unavailable("Not all was found")  # the question itself may find more
+        return Found(run.standalone, run.context, dict(run.timings_ms))
+
+    async def _read_ahead(self, run: Answering) -> None:
+        if not run.refused and self._warm.is_set():
+            await self._discard(replace(self._request(run), max_tokens=1))
+
+    async def _answer(self, run: Answering, prepared: Prepared | None) -> AsyncGenerator[AnswerEvent, None]:
+        async with aclosing(self._find(run, prepared)) as statuses:
             async for status in statuses:
                 yield status
         if run.refused:
             yield AnswerDelta(run.phrases.refusal)
         else:
             yield AnswerStatus("answering")
+            async with aclosing(self._read(prepared)) as signs:
+                async for sign in signs:
+                    yield sign
             async with aclosing(self._generate(run)) as deltas:
                 async for delta in deltas:
                     yield delta
@@ -111,9 +146,24 @@ class Answerer:
         yield AnswerCitations(cite(supports, run.context))
         yield _done(run, supported, len(supports))
 
-    async def _find(self, run: Answering) -> AsyncGenerator[AnswerStatus, None]:
-        """Rewrite, retrieve, build the context, weigh it."""
+    async def _find(self, run: Answering, prepared: Prepared | None) -> AsyncGenerator[AnswerStatus, None]:
+        """Rewrite, retrieve, build the context, weigh it; or take what was found ahead."""
         question = run.question
+        if prepared is not None:
+            yield AnswerStatus("searching")
+            with stage("rag.retrieve") as timed:
+                found = await _in_time(prepared.found())
+            if found is not None:
+                run.standalone = (
+                    replace(found.standalone, question=question.text)
+                    if not found.standalone.rewritten
+                    else found.standalone
+                )
+                run.context = found.context
+                run.evidence = weigh(run.context, question.text)
+                run.refused = not run.evidence.enough
+                run.timings_ms |= {"retrieve": timed.ms, "ahead": sum(found.timings_ms.values())}
+                return
         if question.history and is_follow_up(question.text):
             yield AnswerStatus("rewriting")
             await self._rewrite(run)
@@ -140,6 +190,13 @@ class Answerer:
                 log.warning("rag.rewrite_skipped", error=type(error).__name__)
                 run.degraded.append("rewrite")
         run.timings_ms["rewrite"] = timed.ms
+
+    async def _read(self, prepared: Prepared | None) -> AsyncGenerator[AnswerAlive, None]:
+        """Wait for what the model already reads for this very question: side by side it would read the same twice."""
+        while prepared is not None and not prepared.read and prepared.reading is not None:
+            await _in_time(asyncio.wait({prepared.reading}, timeout=_SIGN_OF_LIFE_S))
+            if not prepared.read:
+                yield AnswerAlive()
 
     async def _warmed(self) -> AsyncGenerator[AnswerAlive, None]:
         """Wait for the stable prefix, with a sign of life as long as the engine gives one."""

@@ -66,6 +66,7 @@ class AnswerDone:
         timings_ms: milliseconds by stage (`rewrite`, `embed`, `dense`, `keyword`, `fuse`, `context`, `first_token`,
             `total` ...).
         trace: facts for debugging retrieval (rewritten question, passages with scores).
+        remembered: the same was asked before, and nothing that it rests on has changed since.
     """
 
     outcome: str
@@ -74,6 +75,7 @@ class AnswerDone:
     degraded: tuple[str, ...] = ()
     timings_ms: dict[str, float] = field(default_factory=dict)
     trace: dict[str, Any] = field(default_factory=dict)
+    remembered: bool = False
 
 
 AnswerEvent = AnswerStatus | AnswerAlive | AnswerDelta | AnswerCitations | AnswerDone
@@ -90,10 +92,17 @@ class PastTurn:
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question to answer: its text, what may be searched, and the conversation before it: the latest turns (oldest
-    first), and a summary of those before them; empty where there are none."""
+    first), and a summary of those before them; empty where there are none.
+
+    Attributes:
+        spoken: it was asked aloud.
+        fresh: it is not to be answered from memory.
+    """
 
     text: str
     tenant_id: UUID
     kb_ids: tuple[UUID, ...]
     history: tuple[PastTurn, ...] = ()
     summary: str = ""
+    spoken: bool = False
+    fresh: bool = False

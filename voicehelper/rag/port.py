@@ -17,6 +17,11 @@ class QuestionAnswerer(Protocol):
         """
         ...
 
+    async def prepare(self, question: Question) -> None:
+        """Run ahead for what will probably be asked: find, and have the model, while it is idle, read the prompt.
+        Returns when that is done. Cancelling gives it up; `answer` uses what there is if the same words are asked."""
+        ...
+
 
 class FakeAnswerer:
     """Plays back `events` (by default the question itself as a refusal), waiting `delay` seconds before each; raises
@@ -29,6 +34,7 @@ class FakeAnswerer:
         self.delay = delay
         self.error = error
         self.questions: list[Question] = []
+        self.prepared: list[Question] = []
         self.stopped = 0
 
     async def answer(self, question: Question) -> AsyncIterator[AnswerEvent]:
@@ -45,3 +51,7 @@ class FakeAnswerer:
             raise
         if self.error is not None:
             raise self.error
+
+    async def prepare(self, question: Question) -> None:
+        """Kept."""
+        self.prepared.append(question)

@@ -9,7 +9,7 @@ import pydantic
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from voicehelper.conversations import Owner
-from voicehelper.errors import Forbidden, InvalidInput, TokenExpired, Unauthenticated, VoiceHelperError
+from voicehelper.errors import Forbidden, InvalidInput, TokenExpired, Unauthenticated, Unavailable, VoiceHelperError
 from voicehelper.gateway.credentials import chosen_subprotocol
 from voicehelper.gateway.voice_opening import Opening, configure_of, facts_of
 from voicehelper.gateway.voice_views import RESUMABLE, SoundFrames, error_message, json_of, message_of
@@ -48,6 +48,7 @@ class VoiceSocket:
     """
 
     check_s = 0.5
+    doubt_s = 15.0
     send_s = 10.0
 
     def __init__(self, socket: WebSocket, calls: Calls, principal: Principal, check: Check) -> None:
@@ -222,9 +223,17 @@ class VoiceSocket:
         await self._send(json_of("session.updated", **facts_of(self._opening)))
 
     async def _watch(self) -> None:
+        """Where for a moment nobody can tell whether the token is still good, the call goes on."""
+        loop = asyncio.get_running_loop()
+        good_at = loop.time()
         while True:
             await asyncio.sleep(self.check_s)
-            await self._check(None)
+            try:
+                await self._check(None)
+                good_at = loop.time()
+            except Unavailable:
+                if loop.time() - good_at > self.doubt_s:
+                    raise
 
     async def _refuse(self, error: VoiceHelperError) -> None:
         await self._send(error_message(error))

@@ -122,6 +122,7 @@ class VoiceSession:
         self._asking.speech.update(snapshot.speech)
         self._acknowledgement = Acknowledgements()
         self._reported_at = 0.0
+        self._resuming = False
         self._ending: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -140,11 +141,13 @@ class VoiceSession:
         if self._final is not None:
             self._outbox.put(self._final)
         turn = self._core.state.turn
+        self._resuming = True
         self._core.feed(model.ConnectionResumed(played, self._ear.position))
         self._outbox.put(model.StateChanged(self._core.state.state))
         if turn is not None and turn.spoken and turn.end > played:
             # All of its sound had been made: what was not played of it is made once more.
             self._say_rest(turn.number, turn.text, turn.language, asked=turn.asks)
+        self._resuming = False
 
     def suspend(self, reason: str, code: int) -> "asyncio.Task[None]":
         """Let the session go, for another process or connection to take it up; done when it is kept."""
@@ -235,7 +238,7 @@ class VoiceSession:
         if self._final is not None and self._final.turn == effect.turn:
             duration = (self._final.end - self._final.start) // 16
             self._asking.speech[effect.turn] = {"language": language, "duration_ms": max(duration, 0)}
-        self._asking.ask(replace(effect, language=language))
+        self._asking.ask(replace(effect, language=language), fresh=not self._resuming)
 
     def _say_rest(self, turn: int, text: str, language: str, *, asked: bool) -> None:
         if asked:

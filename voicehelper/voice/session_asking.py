@@ -18,6 +18,7 @@ from voicehelper.voice.outputs import AnswerCut, Answering, ErrorNotice, Output
 from voicehelper.voice.session_latency import Latencies
 from voicehelper.voice.session_parts import Parts, Place, Prepare
 from voicehelper.voice.speaker import Speaker
+from voicehelper.voice.speaker_resume import where_to_go_on
 
 log = get_logger(__name__)
 
@@ -31,20 +32,39 @@ _APOLOGIES = {
 
 
 class TextFeed:
-    """An answer's text on its way to the speaker."""
+    """An answer's text on its way to the speaker. One that is written anew in the middle (its writer died) goes on
+    where the old one was."""
 
     def __init__(self) -> None:
         self.text = ""
+        self._before: str | None = None
         self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
 
     def put(self, piece: str) -> None:
         """More of it."""
         self.text += piece
-        self._pieces.put_nowait(piece)
+        if self._before is None:
+            self._pieces.put_nowait(piece)
+        else:
+            self._go_on(ended=False)
+
+    def begin_again(self) -> None:
+        """The text comes once more, perhaps in other words."""
+        if self.text:
+            self._before, self.text = self._before or self.text, ""
 
     def end(self) -> None:
         """That was all."""
+        if self._before is not None:
+            self._go_on(ended=True)
         self._pieces.put_nowait(None)
+
+    def _go_on(self, *, ended: bool) -> None:
+        assert self._before is not None
+        place = where_to_go_on(self._before, self.text, ended)
+        if place is not None:
+            self._before = None
+            self._pieces.put_nowait(self.text[place:])
 
     async def pieces(self) -> AsyncIterator[str]:
         """As they come; for one reader."""
@@ -96,12 +116,13 @@ class Asking:
 
     # -- effects
 
-    def ask(self, effect: model.Ask) -> None:
-        """Put the question, and say its answer."""
+    def ask(self, effect: model.Ask, fresh: bool = True) -> None:
+        """Put the question, and say its answer. Not `fresh`: it was put before, in an earlier life of the session."""
         turn = self._turn = _Turn(effect.turn)
         if effect.spoken:
             self._speaker.say(effect.turn, turn.text.pieces(), effect.language)
-        self._latencies.asked(effect.turn)
+        if fresh:
+            self._latencies.asked(effect.turn)
         turn.asked = asyncio.create_task(self._ask(effect))
         turn.relay = asyncio.create_task(self._relay(effect, turn))
 
@@ -202,7 +223,9 @@ class Asking:
 
     def _pass_on(self, effect: model.Ask, turn: _Turn, event: LiveEvent) -> None:
         self._put(Answering(turn.number, event))
-        if event.name == "delta":
+        if event.name == "message.created":
+            turn.text.begin_again()
+        elif event.name == "delta":
             self._latencies.first_token(turn.number)
             turn.text.put(orjson.loads(event.data)["text"])
         elif event.name == "status" and orjson.loads(event.data)["stage"] == "answering":

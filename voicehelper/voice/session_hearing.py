@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from voicehelper.errors import Overloaded, Unavailable, VoiceHelperError
-from voicehelper.ports.speech import Recognition
+from voicehelper.ports.speech import Recognition, Transcript
 from voicehelper.telemetry import get_logger, stage
 from voicehelper.voice.commands import SpeechChoices
 from voicehelper.voice.ear import Ear
@@ -99,7 +99,7 @@ class Hearing:
         wanted: Transcribe | None = effect
         while wanted is not None:
             try:
-                await self._recognize(wanted)
+                self._heard_as(wanted, await self._recognize(wanted))
             except VoiceHelperError as error:
                 self._feed(RecognitionFailed(wanted.utterance, error.code, False))
             wanted, self._waiting = self._waiting, None
@@ -110,8 +110,9 @@ class Hearing:
         while True:
             try:
                 with stage("voice.asr"):
-                    await self._recognize(effect)
+                    heard = await self._recognize(effect)
                 self._latencies.recognized(effect.end, loop.time() - began)
+                self._heard_as(effect, heard)
                 return
             except VoiceHelperError as error:
                 if not isinstance(error, Unavailable | Overloaded) or loop.time() > deadline:
@@ -120,7 +121,7 @@ class Hearing:
                     return
             await asyncio.sleep(_RETRY_S)
 
-    async def _recognize(self, effect: Transcribe) -> None:
+    async def _recognize(self, effect: Transcribe) -> Transcript:
         await self._reach(effect.end)
         # Partials in a stream of their own: there a later request makes an earlier one pointless, finals too.
         stream = self._stream + (":final" if effect.final else "")

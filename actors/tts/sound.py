@@ -10,7 +10,7 @@ _SILENT = 0.008  # of the loudest frame: 42 dB below it
 _LEAD_S, _TAIL_S = 0.02, 0.04  # kept around the sound: a soft first consonant, a breath at the end
 _FADE_IN_S, _FADE_OUT_S = 0.003, 0.015
 _LOUDNESS = 0.1  # root mean square of speech, of full scale: -20 dBFS
-_GAIN = (0.5, 2.5)
+_GAIN = (0.25, 4.0)
 _PEAK = 0.97
 
 

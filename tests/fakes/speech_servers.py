@@ -10,7 +10,7 @@ PCM = bytes(range(250)) * 40
 
 @dataclass
 class FakeSpeechServer:
-    """Answers with `PCM` in pieces that end anywhere, or with `status`; keeps the requests, and whether a client left."""
+    """Answers with `PCM` in pieces that end anywhere, or with `status`; keeps requests, counts hang-ups."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from actors.tts.phonemes.mixed import Sound
 LONGEST = 300
 """Phonemes of one piece; the model takes 510, and hurries when it gets so many."""
 _SHORTEST = 24  # phonemes on both sides of a cut at a comma: some seven Chinese characters
+_OPENING, _CLOSING = "“(", '”")'
 _SENTENCE_ENDS = frozenset(".!?…")
 _CLAUSE_ENDS = frozenset(",;:—")
 _PAUSES_MS = {".": 320, "!": 320, "?": 340, "…": 400, ",": 160, ";": 240, ":": 200, "—": 200}
@@ -38,7 +39,7 @@ def pieces(sounds: Iterable[Sound]) -> list[Piece]:
             done.append(_piece(piece))
             piece = ""
         piece += sound.text if sound.mark or not piece else f" {sound.text}"
-        marks_follow = place + 1 < len(sounds) and sounds[place + 1].mark
+        marks_follow = place + 1 < len(sounds) and sounds[place + 1].mark and sounds[place + 1].text not in _OPENING
         if sound.mark and not marks_follow and _ends_here(piece, left):
             done.append(_piece(piece))
             piece = ""
@@ -46,13 +47,14 @@ def pieces(sounds: Iterable[Sound]) -> list[Piece]:
 
 
 def _ends_here(piece: str, left: int) -> bool:
-    if piece[-1] in _SENTENCE_ENDS:
+    last = piece.rstrip(_CLOSING)[-1:]
+    if last in _SENTENCE_ENDS:
         return True
-    return piece[-1] in _CLAUSE_ENDS and len(piece) >= _SHORTEST and left >= _SHORTEST
+    return last in _CLAUSE_ENDS and len(piece) >= _SHORTEST and left >= _SHORTEST
 
 
 def _piece(phonemes: str) -> Piece:
-    last = phonemes.rstrip('”")')[-1:]
+    last = phonemes.rstrip(_CLOSING)[-1:]
     return Piece(phonemes.strip(), _PAUSES_MS.get(last, _NO_PAUSE_MS))
 
 

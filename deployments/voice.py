@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from deployments.answers import questions_ahead
 from deployments.engines import database, redis_link
 from deployments.nodes import STT, TTS
 from deployments.wiring import Nodes
@@ -43,6 +44,7 @@ async def voice_calls(
         settings.voice,
         await _cache(nodes),
         hot_words=hot_words,
+        prepare=(await questions_ahead(nodes, conversations)).prepare,
     )
     if parts.cache is not None:
         nodes.try_once("phrases", _phrases(parts.tts, parts.cache))

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import asdict, replace
+from hmac import compare_digest
 from typing import Protocol
 from uuid import UUID
 
@@ -84,7 +85,7 @@ class VoiceCalls:
         if presented is None:
             raise NotFound("No such voice session, or no longer")
         held = self._sessions.get(presented.id)
-        if held is not None and held.place.owner == owner:
+        if held is not None and held.place.owner == owner and compare_digest(held.info.resume_token, resume_token):
             await held.suspend("taken", 4409)
         else:
             self._admit()

@@ -107,7 +107,7 @@ class VoiceSession:
         )
         self._playing = sound.playing
         self._speaker = Speaker(voice, sound, lead_s=settings.lead_s)
-        self._hearing = Hearing(place, parts, self._ear, self._latencies, self._core.feed)
+        self._hearing = Hearing(place, parts, self._ear, self._latencies, feed=self._core.feed, broken=self._done)
         self._asking = Asking(
             place,
             parts,

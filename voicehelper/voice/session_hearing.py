@@ -26,6 +26,7 @@ class Hearing:
 
     Args:
         feed: takes the results.
+        broken: told of tasks that have ended, in whatever way.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class Hearing:
         parts: Parts,
         ear: Ear,
         latencies: Latencies,
+        *,
         feed: Callable[[Event], None],
+        broken: "Callable[[asyncio.Task[None]], None]",
     ) -> None:
         self.choices = SpeechChoices()
         self._stream = str(place.session_id)
@@ -43,6 +46,7 @@ class Hearing:
         self._turns = parts.turns
         self._ear = ear
         self._feed = feed
+        self._broken = broken
         self._latencies = latencies
         self._partial: asyncio.Task[None] | None = None
         self._waiting: Transcribe | None = None
@@ -61,6 +65,7 @@ class Hearing:
             self._begin_final(effect)
         elif self._partial is None or self._partial.done():
             self._partial = asyncio.create_task(self._write_partials(effect))
+            self._partial.add_done_callback(self._broken)
         else:
             self._waiting = effect
 
@@ -69,6 +74,7 @@ class Hearing:
         if self._judging is not None:
             self._judging.cancel()
         self._judging = asyncio.create_task(self._judge(effect))
+        self._judging.add_done_callback(self._broken)
 
     async def close(self) -> None:
         """End everything."""
@@ -88,6 +94,7 @@ class Hearing:
                 del self._finals[effect.utterance]
 
         task.add_done_callback(forget)
+        task.add_done_callback(self._broken)
 
     def _drop_partials(self) -> None:
         self._waiting = None
@@ -128,10 +135,12 @@ class Hearing:
         choices = self.choices
         sound, words = self._ear.utterance(effect.start, effect.end), choices.hot_words + self._hot_words
         request = Recognition(sound, stream, effect.final, choices.language, words)
-        heard = await self._stt.transcribe(request)
-        if heard.superseded:
-            return
-        self._feed(Recognized(effect.utterance, heard.text, effect.end, heard.language, effect.final, heard.confidence))
+        return await self._stt.transcribe(request)
+
+    def _heard_as(self, effect: Transcribe, heard: Transcript) -> None:
+        if not heard.superseded:
+            place = (effect.utterance, heard.text, effect.end)
+            self._feed(Recognized(*place, heard.language, effect.final, heard.confidence))
 
     async def _reach(self, sample: int) -> None:
         """After a resume, what is to be written down may not have been sent again yet."""

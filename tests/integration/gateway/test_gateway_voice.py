@@ -239,7 +239,7 @@ async def test_a_broken_connection_and_a_rolling_update(harness: Any, two: list[
         await call.sound(1.2, tone=False)
         await call.until("audio.clause")
     async with phone(first, token(harness), resume_token=facts["resume_token"], played=2400) as again:
-        assert again.of("transcript.final")[0]["turn"] == 1
+        assert (await again.until("transcript.final"))["turn"] == 1
         assert again.of("session.resumed")[0]["output_from"] == 2400
         await again.until("audio.clause")
         draining = asyncio.create_task(first.calls.drain())

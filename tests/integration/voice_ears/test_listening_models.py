@@ -42,7 +42,7 @@ def detector(settings: Settings) -> VoiceActivityDetector:
 
 @pytest.fixture(scope="module")
 def turns(settings: Settings):
-    model = build_turn_detector(settings)
+    model = build_turn_detector(Settings(voice={"turn_model": "smart-turn"}))
     assert isinstance(model, SmartTurn)
     yield model
     model.close()

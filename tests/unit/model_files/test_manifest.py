@@ -33,7 +33,7 @@ def bundle(name: str, *members: str) -> dict[str, object]:
 def test_the_shipped_manifest_names_what_the_defaults_need():
     manifest = load_manifest()
     names = default_models(Settings())
-    assert {"qwen2.5-coder-1.5b-instruct", "multilingual-e5-small-ct2", "silero-vad", "smart-turn"} <= set(names)
+    assert {"qwen2.5-coder-1.5b-instruct", "multilingual-e5-small-ct2", "silero-vad"} <= set(names)
     for name in names:
         assert manifest.get(name).licence in {"Apache-2.0", "MIT", "BSD-2-Clause"}
 
@@ -56,8 +56,10 @@ def test_remote_backends_need_no_files():
 
 def test_what_listens_is_needed_where_speech_is_recognised():
     remote = {"chat": {"backend": "openai"}, "embedder": {"backend": "fake"}, "tts": {"backend": "off"}}
-    by_azure = Settings(stt={"backend": "azure"}, voice={"turn_model": "off"}, **remote)
+    by_azure = Settings(stt={"backend": "azure"}, **remote)
     assert default_models(by_azure) == ("silero-vad",)
+    with_turns = Settings(stt={"backend": "azure"}, voice={"turn_model": "smart-turn"}, **remote)
+    assert default_models(with_turns) == ("silero-vad", "smart-turn")
 
 
 def test_an_unknown_name_is_told_with_those_there_are():

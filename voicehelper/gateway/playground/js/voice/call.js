@@ -50,6 +50,7 @@ export class Call {
       await this.mic.open();
     } catch (error) {
       this.over = true;
+      this.link.forget();
       throw error;
     }
     this._gate();

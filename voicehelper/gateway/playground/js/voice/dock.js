@@ -49,7 +49,7 @@ export class Dock {
     try {
       await call.open();
     } catch (error) {
-      this._closed();
+      this._closed(); // without a microphone there was no connection yet
       notify(error instanceof MicError ? t(`mic.${error.why}`) : problem(error), "error");
     }
   }

@@ -137,12 +137,17 @@ export class Link {
     if (socket && socket.readyState < 2) socket.close();
   }
 
-  _end(code, reason) {
-    if (this.over) return;
+  /** Let go of everything, telling nobody. */
+  forget() {
     this.over = true;
     clearTimeout(this.retrying);
     removeEventListener("online", this.network);
     this._drop();
+  }
+
+  _end(code, reason) {
+    if (this.over) return;
+    this.forget();
     this.acts.ended(code, reason);
   }
 }

@@ -65,6 +65,7 @@ export class Turns {
     }
     const data = message.type === "answer.citation" ? message.citation : message;
     this.thread.apply(turn.answer, { event: NAMES[message.type], data });
+    if (message.type === "answer.started") this.thread.told.asked(); // the conversation may have its title now
   }
 
   _cut({ turn: number, chars }) {

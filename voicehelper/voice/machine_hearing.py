@@ -75,7 +75,8 @@ def _tell(run: Run, heard: Utterance) -> Utterance:
 
 def _go_on(run: Run, current: Utterance, sample: int, heard: int) -> None:
     gap = max(sample - current.pause, 0) // SAMPLES_PER_MS
-    if current.told and gap >= 150:
+    undecided = not current.covered or kind(current.text) in ("open", "complete")
+    if current.told and gap >= 150 and undecided:
         run.set(pace_ms=turn_taking.pace(run.state.pace_ms, gap))
     run.clear("endpoint")
     run.alter(current, breath=current.pause, pause=-1, probability=None, final=False, due=False, stalls=0)

@@ -119,12 +119,18 @@ class Run:
             self.timer("decide", self.now + self.options.decide_ms)
 
     def resume(self) -> None:
-        """Let the sound go on."""
+        """Let the sound go on; while the client is away there is nothing to let."""
         self.clear("decide")
         if self.state.held:
             self.set(held=False)
-            self.emit(ResumeSound())
-            self.await_sound()
+            if self.state.connected:
+                self.emit(ResumeSound())
+                self.await_sound()
+
+    def unheard(self) -> bool:
+        """Whether nothing of the turn's answer was played."""
+        turn = self.state.turn
+        return turn is not None and (turn.sounding < 0 or self.state.played <= turn.sounding)
 
     def stop(self, reason: StopReason) -> None:
         """End the turn that is being answered."""

@@ -135,7 +135,7 @@ def lost(run: Run, _: ConnectionLost) -> None:
     if not run.state.connected:
         return
     _abandon(run)
-    run.clear("idle", "dead_air")
+    run.clear("idle", "dead_air", "decide")
     run.set(connected=False)
     run.timer("resume", run.now + run.options.resume_ms)
 

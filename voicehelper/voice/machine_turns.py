@@ -123,7 +123,7 @@ def waited(run: Run) -> None:
     run.set(waiting=False)
     if run.state.said:
         close_said(run)
-    elif run.state.turn is not None and run.state.turn.sounding < 0:
+    elif run.unheard():
         run.resume()
     else:
         run.stop("asked")
@@ -165,7 +165,7 @@ def belongs(run: Run, heard: Utterance, text: str) -> bool:
     turn = run.state.turn
     if turn is None or not turn.asks or not run.options.answers or heard.committed or not run.options.interruptible:
         return False
-    if turn.sounding >= 0 and heard.began_ms > turn.sounding_ms + UNHEARD_MS:
+    if not run.unheard() and heard.began_ms > turn.sounding_ms + UNHEARD_MS:
         return False
     return heard.began_ms - turn.asked_ms <= run.options.merge_ms or corrects(text)
 

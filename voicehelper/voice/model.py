@@ -179,7 +179,7 @@ class ConnectionLost:
 class ConnectionResumed:
     """The client is back, perhaps on another replica: it has played everything before `played`, and sends what it
     recorded from `input_from` (`needed_from` of the state) on once more; the ear is rewound to there. `ConnectionLost`
-    need not have come before (a killed replica)."""
+    need not have come before (a killed replica). The sound then is held or not as the state's `held` says."""
 
     played: int
     input_from: int

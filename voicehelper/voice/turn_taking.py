@@ -32,8 +32,9 @@ def silence_ms(
     if kind in ("empty", "invented", "wait", "hum", "affirmation"):
         return low if not yields else (low + high) // 2
     wait = _by_sound(low, high, kind == "complete", probability)
-    usual = pace_ms * PACE_MARGIN[0] // PACE_MARGIN[1]
-    return max(wait, min(usual, high)) if (probability or 0.0) < 0.8 else wait
+    if kind == "complete" or (probability or 0.0) >= 0.8:
+        return wait
+    return max(wait, min(pace_ms * PACE_MARGIN[0] // PACE_MARGIN[1], high))
 
 
 def _by_sound(low: int, high: int, complete: bool, probability: float | None) -> int:

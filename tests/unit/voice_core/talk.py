@@ -175,6 +175,7 @@ class Talk:
             self._running.clear()
             self._sound.clear()
             self._playing_since = None
+            self._held = False
         start = needed_from(self.state)
         start = self.now * PER_MS if start is None else start
         self.log_line("resumed")

@@ -159,8 +159,9 @@ def test_pace_follows_the_speaker() -> None:
     usual = pace(0, 800)
     assert usual == 800
     assert 600 < pace(usual, 400) < 800
-    assert silence_ms(TurnOptions(), "complete", None, 600) == 750
-    assert silence_ms(TurnOptions(), "complete", 0.9, 600) == 300
+    assert silence_ms(TurnOptions(), "open", None, 600) == 750
+    assert silence_ms(TurnOptions(), "open", 0.9, 600) == 300
+    assert silence_ms(TurnOptions(), "complete", None, 600) == 300
 
 
 def test_stable_prefix() -> None:

@@ -184,7 +184,7 @@ CASES = [
     Case(
         "the replica dies while he interrupts",
         (QUESTION, zh(5000, "那换货呢"), Lose(5300, 7000, elsewhere=True)),
-        [HEAR, "hold", "resumed", "stop interrupted", "ask 那换货呢"],
+        [HEAR, "hold", "resumed", "hold", "stop interrupted", "ask 那换货呢"],
     ),
     Case("lost twice", (QUESTION, Lose(2000, 2500), Lose(3700, 4500)), ["resumed", HEAR, "resumed"]),
     Case("lost and never back", (QUESTION, Lose(5000)), [HEAR, "stop closed", "end lost"], world=World(until=60_000)),
@@ -240,6 +240,110 @@ CASES = [
         "closed by the client in the middle",
         (QUESTION, Do(5000, m.CloseRequested("client"))),
         [HEAR, "stop closed", "end client"],
+    ),
+    # -- what users of others complain of
+    Case(
+        "zh: he begins while we think and goes on over our first sound: none is heard, one question",
+        (QUESTION, zh(3800, "还有运费谁来出呢")),
+        [HEAR, "hold", "stop superseded", "ask 你们的退货政策是什么？还有运费谁来出呢 (for 1)"],
+    ),
+    Case(
+        "zh: he begins just as we do: he has not heard us",
+        (QUESTION, zh(4100, "还有运费谁来出呢")),
+        [HEAR, "hold", "stop superseded", "ask 你们的退货政策是什么？还有运费谁来出呢 (for 1)"],
+    ),
+    Case(
+        "zh: 好的, and the question after a breath",
+        (QUESTION, zh(5000, "好的，", lasts=400), zh(5900, "那换货呢")),
+        [HEAR, "hold", "drop backchannel 好的，", "resume", "hold", "stop interrupted", "ask 那换货呢"],
+    ),
+    Case(
+        "zh: 嗯 by itself, then the question",
+        (zh(1000, "嗯"), zh(2600, "几点开门")),
+        ["drop backchannel 嗯", "ask 几点开门"],
+    ),
+    Case(
+        "zh: 等一下 while we think, and nothing more: the answer is said",
+        (QUESTION, zh(3500, "等一下")),
+        [HEAR, "hold", "drop wait 等一下", "resume"],
+    ),
+    Case(
+        "zh: 等一下, and he speaks for longer than that lasts",
+        (zh(1000, "等一下"), zh(9000, "我找到了订单号就是这个吧", lasts=4000)),
+        ["drop wait 等一下", "ask 我找到了订单号就是这个吧"],
+    ),
+    Case(
+        "zh: we must not be interrupted, by 停 neither",
+        (QUESTION, zh(5000, "停", lasts=300)),
+        [HEAR, "drop command 停"],
+        world=World(options=POLITE),
+    ),
+    Case(
+        "zh: we must not be interrupted, but the button does it",
+        (QUESTION, zh(5000, "那换货呢"), Do(7200, m.Interrupted())),
+        [HEAR, "stop asked", "ask 那换货呢"],
+        world=World(options=POLITE),
+    ),
+    Case(
+        "typed twice in a row",
+        (Do(1000, m.TextTyped("运费多少")), Do(1300, m.TextTyped("到上海"))),
+        ["ask 运费多少", "stop interrupted", "ask 到上海"],
+    ),
+    Case(
+        "pressed after the turn had ended by itself",
+        (zh(1000, "退货政策"), Do(2400, m.InputCommitted())),
+        ["ask 退货政策", "drop empty", "acknowledge"],
+        world=World(answer_ms=5000, until=6000),
+    ),
+    Case(
+        "pressed while the text is awaited", (QUESTION, Do(3600, m.InputCommitted())), [HEAR], world=World(asr_ms=2000)
+    ),
+    Case(
+        "automatic from the middle of a pause on",
+        (zh(1000, "我想退货", lasts=800), Do(3000, m.Configured(m.TurnOptions()))),
+        ["ask 我想退货"],
+        world=World(options=PUSH),
+    ),
+    Case(
+        "by hand from the middle of a pause on",
+        (zh(1000, "我想退货", lasts=800), Do(2100, m.Configured(PUSH)), Do(5000, m.InputCommitted())),
+        ["ask 我想退货"],
+    ),
+    Case(
+        "lost while the text is awaited: asked meanwhile",
+        (QUESTION, Lose(3700, 8000)),
+        [HEAR, "resumed"],
+        world=World(asr_ms=2000),
+    ),
+    Case(
+        "the replica dies while the text is awaited",
+        (QUESTION, Lose(3700, 8000, elsewhere=True)),
+        ["resumed", HEAR],
+        world=World(asr_ms=2000),
+    ),
+    Case(
+        "the replica dies in the greeting",
+        (Lose(300, 2000, elsewhere=True),),
+        ["say 您好", "resumed", "say 您好"],
+        world=World(greeting="您好"),
+    ),
+    Case(
+        "lost while he asked to wait",
+        (zh(1000, "我的订单号是，等一下"), Lose(4000, 6000), zh(8000, "12345")),
+        ["drop wait 我的订单号是，等一下", "resumed", "ask 我的订单号是12345"],
+    ),
+    Case(
+        "lost in a held answer: it goes on",
+        (QUESTION, zh(5000, "嗯"), Lose(5200, 7000)),
+        [HEAR, "hold", "resumed", "drop backchannel 嗯", "resume"],
+    ),
+    Case(
+        "silence for minutes, then a question", (zh(280_000, "几点开门"),), ["ask 几点开门"], world=World(until=300_000)
+    ),
+    Case(
+        "zh: 停 while the next is being said",
+        (QUESTION, zh(5000, "那换货呢"), zh(8500, "停", lasts=300)),
+        [HEAR, "hold", "stop interrupted", "ask 那换货呢", "hold", "drop command 停", "stop asked"],
     ),
 ]
 

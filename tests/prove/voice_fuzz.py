@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -56,9 +56,10 @@ class Fuzzed:
 
     def closed(self, attack: str, code: int | None) -> None:
         """A connection of an attack ended."""
-        number = 1006 if code is None else code
+        number = 1006 if code is None else int(code)
         self.closes.setdefault(attack, Counter())[number] += 1
-        if number in CRASHES:
+        # Who floods may find no end to what he sent himself: then it is he who gives up.
+        if number in CRASHES and not (number == 1006 and attack.endswith("flood")):
             self.wrong.append(f"{attack}: closed {number}")
 
 
@@ -372,5 +373,6 @@ if __name__ == "__main__":
     done = asyncio.run(
         fuzz(url, credential, strings=numbers[0] if numbers else 10_000, seed=numbers[1] if numbers[1:] else 1)
     )
-    print(json.dumps({"ok": done.ok, **asdict(done)}, ensure_ascii=False, indent=2))
+    shown = {**vars(done), "closes": {attack: dict(codes) for attack, codes in done.closes.items()}}
+    print(json.dumps({"ok": done.ok, **shown}, ensure_ascii=False, indent=2))
     sys.exit(0 if done.ok else 1)

@@ -9,6 +9,7 @@ import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from voicehelper.errors import VoiceHelperError
+from voicehelper.gateway.inbox import Flooded, Inbox
 from voicehelper.gateway.realtime.dialogue import Dialogue
 from voicehelper.gateway.realtime.intake import Allowance, Intake
 from voicehelper.gateway.realtime.parsing import parse
@@ -41,7 +42,8 @@ _WORDS: Final = {
 class Connection:
     """Serves one client until he leaves, his token ends, or he does not keep up.
 
-    What comes faster than anybody speaks or types is read more slowly: the client waits, nothing grows here.
+    What comes faster than anybody speaks or types is taken more slowly, and whoever sends on all the same is sent away:
+    nothing grows here.
 
     Args:
         socket: accepted.
@@ -66,6 +68,7 @@ class Connection:
         now = asyncio.get_running_loop().time()
         self._intake = Intake(dialogue.config.input_format)
         self._events = Allowance(_EVENT_BURST, _EVENT_RATE, now)
+        self._inbox = Inbox(socket.receive)
         self._bad = 0
         self._sending = asyncio.Lock()
         self._closed = False
@@ -73,7 +76,8 @@ class Connection:
     async def run(self) -> None:
         """Serve. Raises what `check` and the session raise; whoever renders errors closes the socket then."""
         await self._send([self._dialogue.session("session.created")])
-        parts = [asyncio.create_task(part()) for part in (self._receive, self._output, self._watch)]
+        works = (self._inbox.fill, self._receive, self._output, self._watch)
+        parts = [asyncio.create_task(work()) for work in works]
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for part in done:
@@ -82,6 +86,8 @@ class Connection:
             await self._hang_up(TRY_AGAIN_LATER, "Too slow")
         except WebSocketDisconnect:
             return
+        except Flooded:
+            await self._send_away("rate_limit_exceeded", "More comes than anybody says.")
         except VoiceHelperError as error:
             with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
                 await self._send([failure_event(error)])
@@ -97,9 +103,7 @@ class Connection:
     async def _receive(self) -> None:
         loop = asyncio.get_running_loop()
         while self._bad <= _MOST_BAD:
-            message = await self._socket.receive()
-            if message["type"] == "websocket.disconnect":
-                raise WebSocketDisconnect(message.get("code", 1000))
+            message = await self._inbox.next()
             try:
                 await self._take(message.get("text"))
                 self._bad = 0
@@ -107,9 +111,7 @@ class Connection:
                 self._bad += 1
                 await self._send([refusal.event(), *self._updated(refusal)])
             await asyncio.sleep(self._events.take(1.0, loop.time()))
-        words = "Too many events in a row that mean nothing."
-        await self._send([error_event("invalid_request_error", "too_many_errors", words)])
-        await self._hang_up(POLICY_VIOLATION, words)
+        await self._send_away("too_many_errors", "Too many events in a row that mean nothing.")
 
     async def _take(self, text: str | None) -> None:
         if text is None:
@@ -176,10 +178,11 @@ class Connection:
     async def _output(self) -> None:
         async for output in self._session.output():
             if isinstance(output, Closed):
-                return await self._closed(output)
+                await self._end(output)
+                return
             await self._send(self._teller.tell(output))
 
-    async def _closed(self, output: Closed) -> None:
+    async def _end(self, output: Closed) -> None:
         if output.reason in _WORDS:
             event = error_event("invalid_request_error", "session_expired", _WORDS[output.reason])
             await self._send([event])
@@ -200,8 +203,13 @@ class Connection:
                 if not self._closed:
                     await self._socket.send_text(frame)
 
+    async def _send_away(self, code: str, words: str) -> None:
+        with suppress(TimeoutError, WebSocketDisconnect):
+            await self._send([error_event("invalid_request_error", code, words)])
+        await self._hang_up(POLICY_VIOLATION, words)
+
     async def _hang_up(self, code: int, reason: str) -> None:
-        with suppress(TimeoutError, RuntimeError):
+        with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
             async with asyncio.timeout(1.0), self._sending:
                 if not self._closed:
                     self._closed = True

@@ -47,6 +47,7 @@ def say_what_next(settings: Settings, instance: Instance, steps: Steps) -> None:
     login = f"{admin.email}  {admin.password}" if admin else "an account made earlier; its password is not stored here"
     for line in (
         "",
+        f"Page: ask, talk, upload    {instance.http_url}/playground",
         f"API and its documentation  {instance.http_url}/docs",
         f"Ray dashboard              {instance.dashboard_url}   (token: {instance.ray_token_file})",
         f"Administrator              {login}",

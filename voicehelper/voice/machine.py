@@ -8,6 +8,7 @@ from voicehelper.voice import machine_hearing as hearing
 from voicehelper.voice import machine_session as session
 from voicehelper.voice import machine_sound as sound
 from voicehelper.voice import machine_turns as turns
+from voicehelper.voice import machine_words as words
 from voicehelper.voice import model as m
 from voicehelper.voice.machine_run import SAMPLES_PER_MS, Run, visible
 from voicehelper.voice.state import SessionState
@@ -18,8 +19,8 @@ HANDLERS: dict[type, Handler] = {
     m.Opened: session.opened,
     m.SpeechStarted: hearing.started,
     m.SpeechStopped: hearing.stopped,
-    m.Recognized: hearing.recognized,
-    m.RecognitionFailed: hearing.recognition_failed,
+    m.Recognized: words.recognized,
+    m.RecognitionFailed: words.recognition_failed,
     m.TurnJudged: hearing.judged,
     m.AnswerSounding: sound.sounding,
     m.AnswerClause: sound.clause,
@@ -40,10 +41,10 @@ HANDLERS: dict[type, Handler] = {
 
 TIMERS: dict[str, Callable[[Run], None]] = {
     "confirm": hearing.confirm,
-    "partial": hearing.partial,
+    "partial": words.partial,
     "longest": session.too_long,
     "final": session.overdue,
-    "retry": hearing.retry,
+    "retry": words.retry,
     "decide": sound.decide,
     "wait": turns.waited,
     "dead_air": sound.dead_air,

@@ -1,23 +1,17 @@
-"""Hearing: where an utterance begins and ends, when it is written down, and when it is over."""
+"""Hearing: where an utterance begins and pauses, and when it is over."""
 
 from voicehelper.voice import turn_taking
 from voicehelper.voice.machine_run import SAMPLES_PER_MS, Run
-from voicehelper.voice.machine_turns import UNHEARD_MS, belongs, echoes, settle, verdict, yields
+from voicehelper.voice.machine_turns import settle, verdict, yields
 from voicehelper.voice.model import (
     JudgeTurn,
-    Partial,
-    Prepare,
-    RecognitionFailed,
-    Recognized,
     SpeechStarted,
     SpeechStopped,
-    Transcribe,
     TurnJudged,
     UserStarted,
     UserStopped,
 )
-from voicehelper.voice.partials import extend, materially_differs
-from voicehelper.voice.phrases import join, kind, words
+from voicehelper.voice.phrases import kind
 from voicehelper.voice.state import Utterance
 
 PRE_ROLL_MS = 250
@@ -29,7 +23,6 @@ STALL_MS = 250
 """Sound may lag behind the clock by so much (frames of 200 ms) before silence in it is doubted."""
 AWAIT_MS = 15_000
 """A final transcript that has not come by then is lost."""
-RETRY_MS = 300
 TIMERS = ("confirm", "endpoint", "partial", "longest")
 
 
@@ -41,7 +34,7 @@ def started(run: Run, event: SpeechStarted) -> None:
     current = run.state.utterance
     if current is None:
         if event.sample >= _claimed(run):
-            _begin(run, event.sample, heard)
+            begin(run, event.sample, heard)
     elif current.pause >= 0:
         _go_on(run, current, event.sample, heard)
 
@@ -50,7 +43,8 @@ def _claimed(run: Run) -> int:
     return max([run.state.acked, *(one.end for one in run.state.finishing)])
 
 
-def _begin(run: Run, sample: int, heard: int) -> Utterance:
+def begin(run: Run, sample: int, heard: int) -> Utterance:
+    """He begins to speak."""
     began = run.now - run.lag_ms(sample, heard)
     start = max(_claimed(run), sample - PRE_ROLL_MS * SAMPLES_PER_MS)
     run.set(utterances=run.state.utterances + 1)
@@ -111,7 +105,7 @@ def stopped(run: Run, event: SpeechStopped) -> None:
         claimed = _claimed(run)  # speech that went on after it was committed
         if event.sample - claimed < 300 * SAMPLES_PER_MS or not run.options.automatic:
             return
-        current = _begin(run, claimed, heard)
+        current = begin(run, claimed, heard)
     if current.pause >= 0:
         return
     _pause(run, current, max(event.sample, current.onset), heard)
@@ -134,7 +128,7 @@ def _pause(run: Run, current: Utterance, sample: int, heard: int) -> None:
         finish(run, run.alter(current, final=True, text_end=sample))
         return
     if run.options.partial_ms:
-        current = transcribe(run, current, heard)
+        current = run.transcribe(current, heard)
     run.emit(JudgeTurn(current.number, current.start, heard))
     consider(run, current)
 
@@ -142,75 +136,6 @@ def _pause(run: Run, current: Utterance, sample: int, heard: int) -> None:
 def _forget(run: Run, current: Utterance) -> None:
     run.clear(*TIMERS)
     run.set(utterance=None)
-
-
-def transcribe(run: Run, heard: Utterance, end: int) -> Utterance:
-    """Ask for the text of all of it."""
-    run.emit(Transcribe(heard.number, heard.start, end, True))
-    return run.alter(heard, asked_end=end, asked_ms=run.now, partial_ms=-1, final=False)
-
-
-def partial(run: Run) -> None:
-    """Time to write down what he has said so far."""
-    heard, every = run.state.utterance, run.options.partial_ms
-    if heard is None or heard.pause >= 0 or not every:
-        return
-    if heard.partial_ms < 0 or run.now - heard.partial_ms >= 4 * every:
-        run.emit(Transcribe(heard.number, heard.start, run.state.heard, False))
-        run.alter(heard, partial_ms=run.now)
-    run.timer("partial", run.now + every)
-
-
-def recognized(run: Run, event: Recognized) -> None:
-    """A transcript."""
-    heard = _find(run, event.utterance)
-    if heard is None or event.end < heard.text_end or (heard.final and not event.final):
-        return
-    if not event.final:
-        heard = run.alter(heard, partial_ms=-1)
-    final = event.final and event.end >= heard.asked_end >= 0 and heard.pause >= 0
-    stable, shown = extend(heard.stable, heard.previous, event.text)
-    if final:
-        shown = event.text
-    if heard.told and (shown != heard.text or stable != heard.stable):
-        run.tell(Partial(heard.number, shown, len(shown if final else stable), event.language or heard.language))
-    heard = run.alter(
-        heard, text=shown, text_end=event.end, previous=event.text, stable=stable, final=final,
-        language=event.language or heard.language, confidence=event.confidence, failed=0 if final else heard.failed,
-    )  # fmt: skip
-    if run.state.utterance is None or run.state.utterance.number != heard.number:
-        drain(run)
-    elif heard.pause >= 0:
-        consider(run, heard)
-    else:
-        _while_speaking(run, heard)
-    _prepare(run, event.utterance)
-
-
-def _find(run: Run, number: int) -> Utterance | None:
-    current = run.state.utterance
-    known = (*run.state.finishing, *((current,) if current else ()))
-    return next((one for one in known if one.number == number), None)
-
-
-def _while_speaking(run: Run, heard: Utterance) -> None:
-    """What he says over us is a turn already by its stable words: the answer need not go on."""
-    turn = run.state.turn
-    if turn is None or not heard.told or not run.options.automatic or not run.options.interruptible:
-        return
-    text, found = heard.stable, verdict(run, heard)
-    if echoes(run, heard):
-        run.alter(heard, released=True)
-        run.resume()
-        return
-    if found in ("empty", "invented", "hum", "affirmation", "filler"):
-        return
-    if heard.released:
-        run.alter(heard, released=False)
-        run.hold()
-    begun = turn.sounding >= 0 and heard.began_ms > turn.sounding_ms + UNHEARD_MS
-    if begun and words(text) >= 4 and found not in ("stop", "wait"):
-        run.stop("interrupted")
 
 
 def judged(run: Run, event: TurnJudged) -> None:
@@ -232,7 +157,7 @@ def consider(run: Run, heard: Utterance) -> None:
     elif not heard.due:
         run.clear("endpoint")
         if heard.asked_end < heard.pause:
-            heard = transcribe(run, heard, max(run.state.heard, heard.pause))
+            heard = run.transcribe(heard, max(run.state.heard, heard.pause))
         run.alter(heard, due=True)
         run.timer("final", heard.asked_ms + AWAIT_MS)
 
@@ -273,51 +198,3 @@ def drain(run: Run) -> None:
         settle(run, head)
     if not run.state.finishing and not (run.state.utterance and run.state.utterance.due):
         run.clear("final", "retry")
-
-
-def recognition_failed(run: Run, event: RecognitionFailed) -> None:
-    """No transcript."""
-    heard = _find(run, event.utterance)
-    if heard is None:
-        return
-    if not event.final:
-        run.alter(heard, partial_ms=-1)
-    elif heard.retries == 0 and heard.pause >= 0:
-        run.alter(heard, retries=1, failed=event.code)
-        run.timer("retry", run.now + RETRY_MS)
-    elif heard.pause >= 0:
-        give_up(run, heard, event.code)
-
-
-def retry(run: Run) -> None:
-    """Ask once more for what failed."""
-    for one in (*run.state.finishing, *((run.state.utterance,) if run.state.utterance else ())):
-        if one.failed and not one.final and one.pause >= 0:
-            transcribe(run, one, max(one.asked_end, one.pause))
-
-
-def give_up(run: Run, heard: Utterance, code: int) -> None:
-    """Do with what partial transcripts gave; with nothing, the utterance is lost."""
-    heard = run.alter(heard, failed=code, final=True, text_end=max(heard.text_end, heard.pause))
-    if run.state.utterance is not None and run.state.utterance.number == heard.number:
-        finish(run, heard)
-    else:
-        drain(run)
-
-
-def _prepare(run: Run, number: int) -> None:
-    """Run ahead with what will probably be the question, if it is not what was run ahead with."""
-    heard = run.state.utterance
-    if heard is None or heard.number != number or heard.prepares >= 4 or not run.options.answers:
-        return
-    text = heard.text if heard.pause >= 0 else heard.stable
-    if verdict(run, heard) not in ("complete", "open", "dictating") or words(text) < 3 or echoes(run, heard):
-        return
-    if 2 * len(text) < len(heard.text) or not materially_differs(heard.prepared, text):
-        return
-    run.alter(heard, prepared=text, prepares=heard.prepares + 1)
-    for before in reversed(run.state.said):
-        text = join(before, text)
-    if run.state.turn is not None and belongs(run, heard, text):
-        text = join(run.state.turn.text, text)
-    run.emit(Prepare(run.state.turns + 1, text, heard.language))

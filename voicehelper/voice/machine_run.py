@@ -19,6 +19,7 @@ from voicehelper.voice.model import (
     StateChanged,
     StopSound,
     Tell,
+    Transcribe,
     TurnOptions,
 )
 from voicehelper.voice.phrases import kind
@@ -153,6 +154,11 @@ class Run:
         """What was said is no turn. Of what the client never heard of it is not told."""
         if heard.told:
             self.tell(Dropped(heard.number, reason, text))
+
+    def transcribe(self, heard: Utterance, end: int) -> Utterance:
+        """Ask for the text of all of it."""
+        self.emit(Transcribe(heard.number, heard.start, end, True))
+        return self.alter(heard, asked_end=end, asked_ms=self.now, partial_ms=-1, final=False)
 
     def talking(self) -> bool:
         """Whether the user speaks, as far as anybody was told."""

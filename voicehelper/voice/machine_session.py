@@ -1,9 +1,10 @@
 """The session's frame: it opens, loses and finds its client, is configured, committed by hand, idle, closed."""
 
 from voicehelper.errors import ModelUnavailable
-from voicehelper.voice.machine_hearing import TIMERS, _begin, consider, finish, give_up, transcribe
+from voicehelper.voice.machine_hearing import TIMERS, begin, consider, finish
 from voicehelper.voice.machine_run import SAMPLES_PER_MS, Run
 from voicehelper.voice.machine_sound import played
+from voicehelper.voice.machine_words import give_up
 from voicehelper.voice.model import (
     Ask,
     CloseRequested,
@@ -91,13 +92,13 @@ def _unheard(run: Run, end: int) -> Utterance | None:
     start = max(run.state.acked, *(one.end for one in run.state.finishing), end - run.options.longest_ms * 16, 0)
     if end - start < SHORTEST_MS * SAMPLES_PER_MS or run.options.automatic:
         return None
-    return _begin(run, start, end)
+    return begin(run, start, end)
 
 
 def _hand_over(run: Run, heard: Utterance) -> Utterance:
     """It is over; its text is awaited beside what comes next."""
     if heard.asked_end < heard.pause:
-        heard = transcribe(run, heard, heard.pause)
+        heard = run.transcribe(heard, heard.pause)
     run.clear(*TIMERS)
     heard = run.alter(heard, due=True)
     run.set(utterance=None, finishing=(*run.state.finishing, heard))
@@ -117,7 +118,7 @@ def too_long(run: Run) -> None:
     now = max(run.state.heard, heard.onset + (run.now - heard.began_ms) * SAMPLES_PER_MS)
     cut = heard.breath if heard.breath > half else now
     _hand_over(run, run.alter(heard, pause=cut, paused_ms=run.now, segment=True))
-    _begin(run, cut, now)
+    begin(run, cut, now)
 
 
 def overdue(run: Run) -> None:

@@ -47,10 +47,10 @@ def test_a_pause_that_ends_is_not_filled() -> None:
 def test_a_written_answer_is_over_when_it_is_written() -> None:
     session = Session(replace(m.TurnOptions(), spoken=False))
     session.feed(0, m.TextTyped("运费多少"))
-    assert session.state.state == "thinking"
+    before = session.state.state
     assert session.timer("dead_air") is None
     session.feed(900, m.AnswerSpoken(1, 0))
-    assert session.state.state == "listening"
+    assert (before, session.state.state) == ("thinking", "listening")
 
 
 def test_events_of_an_old_turn_do_nothing() -> None:

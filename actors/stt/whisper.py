@@ -25,12 +25,12 @@ Mel = npt.NDArray[np.float32]
 LONGEST_S = 30.0
 # The model knows windows of 30 s. One cut to the utterance gives nearly always the same text for a third of the time
 # (docs/voice-recognition.md), if there is silence enough at its end for the model to see that it has ended.
-PARTIAL_MARGIN_S = 1.0
-FINAL_MARGIN_S = 2.0
-SHORTEST_WINDOW_S = 3.0
+PARTIAL_MARGIN_S = 3.0
+FINAL_MARGIN_S = 4.0
+SHORTEST_WINDOW_S = 5.0
 TOKENS_PER_SECOND = 12  # more than anybody says; a loop ends there
 EXTRA_TOKENS = 12
-FINAL_BEAM = 2
+FINAL_BEAM = 5
 UNEXPECTED = 0.1  # weight of a language that nobody expects
 _FULL = 448  # the decoder's positions: half for the prompt, half for the text
 _FRAMES = 1500  # of the encoder's output for the longest window

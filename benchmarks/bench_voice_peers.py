@@ -126,9 +126,9 @@ async def answers(detector: VoiceActivityDetector, rounds: int) -> list[Aim]:
     found = await in_turns(chosen, rounds, lambda dice: said(detector, speech, 0.5, 1.5, dice), _to_first_sound)
     print(table(HEAD_ANSWER, [_answer_row(kind, found[kind.name]) for kind in chosen]), "\n")
     taken = SILENCE_S + sum(DELAYS.values())
-    own = float(np.median(found["ours"]))
-    best = min(float(np.median(found[kind.name])) for kind in chosen[1:])
-    rests = {kind.name: float(np.median(found[kind.name])) - kind.waits_s for kind in chosen}
+    own = float(np.nanmedian(found["ours"]))
+    best = min(float(np.nanmedian(found[kind.name])) for kind in chosen[1:])
+    rests = {kind.name: float(np.nanmedian(found[kind.name])) - kind.waits_s for kind in chosen}
     ratio = rests["ours"] / min(rests[kind.name] for kind in chosen[1:])
     less = Aim(
         "End of speech to first sound, less silence and delays, against the faster Pipecat",
@@ -143,14 +143,14 @@ HEAD_ANSWER = ["end of speech to first sound, ms", "p50", "p95", "less silence a
 
 
 def _answer_row(kind: Kind, times: list[float]) -> list[str]:
-    p50, p95 = np.percentile(times, [50, 95]) * 1000
+    p50, p95 = np.nanpercentile(times, [50, 95]) * 1000
     taken = (SILENCE_S + sum(DELAYS.values())) * 1000
     return [kind.name, f"{p50:.0f}", f"{p95:.0f}", f"{p50 - taken:.0f}", f"{p50 - kind.waits_s * 1000:.1f}"]
 
 
 def _to_first_sound(record: Call, speech: Said) -> float:
     end = record.began + speech.end / INPUT_RATE
-    return next(at for at, samples in record.sounds if samples and at > end) - end
+    return next((at for at, samples in record.sounds if samples and at > end), float("nan")) - end
 
 
 async def interruptions(detector: VoiceActivityDetector, rounds: int) -> list[Aim]:
@@ -165,19 +165,23 @@ async def interruptions(detector: VoiceActivityDetector, rounds: int) -> list[Ai
         return Said(once.pcm + again.pcm, len(once.pcm) // 2 + again.begin, first)
 
     found = await in_turns(chosen, rounds, make, _to_last_sound)
-    rows = [[name, *(f"{v * 1000:.0f}" for v in np.percentile(times, [50, 95]))] for name, times in found.items()]
-    print(table(["speech onset to last sound of the bot, ms", "p50", "p95"], rows), "\n")
-    own, theirs = (float(np.median(times)) * 1000 for times in found.values())
+    rows = [
+        [name, *(f"{v * 1000:.0f}" for v in np.nanpercentile(times, [50, 95])), f"{int(np.isnan(times).sum())}"]
+        for name, times in found.items()
+    ]
+    print(table(["speech onset to last sound of the bot, ms", "p50", "p95", "not interrupted"], rows), "\n")
+    own, theirs = (float(np.nanmedian(times)) * 1000 for times in found.values())
     return [at_most(f"Speech onset to last sound, ms (Pipecat: {theirs:.0f})", max(theirs, 150.0), own, "ms", 0)]
 
 
 def _to_last_sound(record: Call, speech: Said) -> float:
-    """Until nothing came for a second, or until the client was told to stop what it had got."""
+    """Until the client was told to stop what it had got, or the last frame that came after all; not a number where
+    nothing was interrupted."""
     onset = record.began + speech.begin / INPUT_RATE
     told = [at for at, text in record.texts if at > onset and ('"audio.hold"' in text or text == "stop")]
     after = [at for at, _ in record.sounds if onset < at < onset + 1.5]
     if not told:
-        raise RuntimeError("it was not interrupted")
+        return float("nan")
     return max([told[0], *after]) - onset
 
 

@@ -47,7 +47,7 @@ _SIMPLE: dict[type, str] = {
 
 def json_of(kind: str, **fields: Any) -> str:
     """A message."""
-    return orjson.dumps({"type": kind, **fields}).decode()
+    return orjson.dumps({"type": kind, **fields}, default=str).decode()  # asyncpg has a UUID of its own
 
 
 def error_message(error: VoiceHelperError, turn: int = 0, trace_id: str = "") -> str:

@@ -34,7 +34,7 @@ class RedisAnswerMemory:
 
     async def put(self, tenant_id: UUID, digest: str, answer: RememberedAnswer) -> None:
         """See `AnswerMemory`."""
-        name, value = tenant_key(tenant_id, "answer", digest), orjson.dumps(asdict(answer))
+        name, value = tenant_key(tenant_id, "answer", digest), orjson.dumps(asdict(answer), default=str)
         await self._link.call(lambda client: client.set(name, value, ex=self._ttl_s))
 
 

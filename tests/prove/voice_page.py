@@ -22,7 +22,7 @@ QUESTION = "退款申请通过后多久可以到账"
 SECOND = "那么运费是怎么计算的呢"
 WORDS = ("工作日", "退款", "到账", "运费")
 INPUT_RATE, OUTPUT_RATE = 16_000, 24_000
-LEAD_S, BETWEEN_S = 2.0, 9.0
+LEAD_S, BETWEEN_S = 2.0, 12.0
 LOUD = 600
 
 # Notes what the page sends, gets and plays, each with its time. The last two by a tap before the loudspeaker.
@@ -40,7 +40,9 @@ AudioNode.prototype.connect = function (to, ...more) {
 const Socket = WebSocket;
 window.WebSocket = class extends Socket {
   constructor(...all) { super(...all); this.addEventListener('message', ({ data }) => typeof data === 'string'
-    && window.notes.told.push([performance.now(), JSON.parse(data)])); }
+    && window.notes.told.push([performance.now(), JSON.parse(data)]));
+    this.addEventListener('close', ({ code, reason }) =>
+      window.notes.told.push([performance.now(), { type: 'closed', state: `${code} ${reason}` }])); }
   send(data) { if (typeof data !== 'string') { let peak = 0;
     for (const sample of new Int16Array(data.buffer ?? data)) peak = Math.max(peak, Math.abs(sample));
     window.notes.heard.push([performance.now(), peak]); } super.send(data); } };
@@ -125,6 +127,8 @@ async def _converse(instance: Instance, shots: Path | None) -> tuple[str, bool]:
             try:
                 notes = await _Visit(page, instance, shots).run()
             except Exception as error:
+                if shots is not None:
+                    await page.screenshot(path=str(shots / "real-failed.png"))
                 told = await page.evaluate(
                     "window.notes.told.map(([, event]) => event.type + ' ' + (event.state ?? ''))"
                 )

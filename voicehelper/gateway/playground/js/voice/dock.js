@@ -9,6 +9,14 @@ import { Turns } from "./turns.js";
 
 const KEPT = "voicehelper.pushToTalk";
 
+/** What the user can do now. @param {string} state @param {boolean|undefined} push */
+function hint(state, push) {
+  if (state === "listening" && push) return "hint.push";
+  if (state !== "speaking") return `hint.${state}`;
+  if (push) return "hint.speaking.push";
+  return matchMedia("(pointer: coarse)").matches ? "hint.speaking.touch" : "hint.speaking";
+}
+
 export class Dock {
   /**
    * @param {{token: () => Promise<string>, thread: import("../chat/thread.js").Thread, start: () => object,
@@ -98,8 +106,7 @@ export class Dock {
     this.node.dataset.state = state;
     const push = this.call?.pushToTalk;
     fill(this.stateNode, el("span", { t: `state.${state}` }));
-    const hint = state === "speaking" ? (push ? "hint.speaking.push" : "hint.speaking") : state === "listening" && push ? "hint.push" : `hint.${state}`;
-    fill(this.hint, el("span", { t: hint }));
+    fill(this.hint, el("span", { t: hint(state, push) }));
     byId("dock-interrupt").disabled = state !== "speaking";
   }
 

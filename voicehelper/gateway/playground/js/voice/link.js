@@ -6,8 +6,10 @@ const PAUSES_MS = [0, 250, 500, 1000, 2000, 3000];
 const PING_MS = 4000;
 const SILENT_MS = 9000;
 const STALLED_BYTES = 512 * 1024;
-/** Close codes after which the session can be taken up again: gone, broken, restarting, too slow, for a moment not there. */
-const PASSING = new Set([1001, 1005, 1006, 1011, 1012, 1013, 1014, 4503]);
+/** Close codes after which the session can be taken up again: gone, broken, restarting, too slow; 4500 and
+ * over are the server's own troubles. */
+const PASSING = new Set([1001, 1005, 1006, 1011, 1012, 1013, 1014]);
+const SERVER_TROUBLE = 4500;
 
 /**
  * @typedef {object} LinkActs
@@ -115,7 +117,7 @@ export class Link {
     this._drop();
     if (this.over) return;
     const expired = code === 4401 && this.attempt < 2; // the token ended while we were away: a new one is asked for
-    if (!this.resumeToken || !(PASSING.has(code) || expired)) return this._end(code, reason);
+    if (!this.resumeToken || !(PASSING.has(code) || code >= SERVER_TROUBLE || expired)) return this._end(code, reason);
     if (!this.lostAt) {
       this.lostAt = Date.now();
       this.acts.lost(true);

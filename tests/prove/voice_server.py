@@ -13,6 +13,7 @@ from voicehelper.embedded.instance import open_instance
 
 REPLICAS = 2
 QUESTION = "退款申请通过后多久可以到账"
+SECOND = "那么运费是怎么计算的呢"
 ANSWER = (
     "退款申请通过后，款项会在三到五个工作日内退回原支付账户。如果超过五个工作日还没有到账，请联系人工客服核实处理进度。"
 )

@@ -30,7 +30,7 @@ _ZH_CUE = re.compile(
 )
 _EN_CUE = re.compile(
     r"(?:and|but|or|so|because|which|that|if|when|while|where|with|without|for|to|in|on|at|from|by|after|before|until"
-    r"|unless|as|you|we|please)[^A-Za-z']",
+    r"|unless|as|you|we|please)\s",
     re.IGNORECASE,
 )
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -57,7 +57,18 @@ def protected(text: str, start: int, ended: bool) -> list[tuple[int, int]]:
     spans += _pairs(text, start, ended)
     if not ended and (tail := _OPEN_TAIL.search(text, max(start, len(text) - _TAIL_CHARS))):
         spans.append((tail.start(), len(text) + 1))
+    if not ended and (code := _open_code(text, start)) is not None:
+        spans.append((code, len(text) + 1))
     return spans
+
+
+def _open_code(text: str, start: int) -> int | None:
+    """Where a piece of code begins that is not closed yet, if it is not long."""
+    line = max(start, text.rfind("\n", start) + 1)
+    if text.count("`", line) % 2 == 0:
+        return None
+    begin = text.rfind("`")
+    return begin if len(text) - begin < _LONGEST_PAIR else None
 
 
 def _pairs(text: str, start: int, ended: bool) -> list[tuple[int, int]]:

@@ -148,6 +148,18 @@ class Run:
         if turn.acknowledged < 3 and (turn.sounding < 0 or 0 <= turn.paused <= self.state.played):
             self.timer("dead_air", self.now + wait * (1, 3, 6)[turn.acknowledged])
 
+    def hurry(self) -> None:
+        """He is impatient: fill the silence now."""
+        turn = self.state.turn
+        if (
+            turn is not None
+            and turn.sounding < 0
+            and turn.spoken
+            and turn.acknowledged < 3
+            and self.options.dead_air_ms
+        ):
+            self.timer("dead_air", self.now)
+
     # -- utterances
 
     def drop(self, heard: Utterance, reason: DropReason, text: str = "") -> None:

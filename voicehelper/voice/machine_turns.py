@@ -3,9 +3,9 @@
 from voicehelper.errors import InvalidInput
 from voicehelper.voice import turn_taking
 from voicehelper.voice.machine_run import Run
-from voicehelper.voice.model import Ask, Dropped, Failure, Final
-from voicehelper.voice.partials import repeats
-from voicehelper.voice.phrases import Kind, corrects, join, kind, wait_split
+from voicehelper.voice.model import Ask, Dropped, DropReason, Failure, Final
+from voicehelper.voice.partials import materially_differs, repeats
+from voicehelper.voice.phrases import Kind, corrects, join, kind, nudges, wait_split
 from voicehelper.voice.state import Pending, Turn, Utterance
 
 YIELD_MS = 20_000
@@ -57,7 +57,7 @@ def settle(run: Run, heard: Utterance) -> None:
         _dropped(run, heard, "echo")
     elif heard.segment:
         keep(run, heard, heard.text)
-    elif found == "stop" and run.state.turn is not None:
+    elif found == "stop":
         _stopped(run, heard)
     elif found == "go_on" and run.state.held:
         run.set(waiting=False)
@@ -67,8 +67,9 @@ def settle(run: Run, heard: Utterance) -> None:
         _asked_to_wait(run, heard)
     elif found in ("hum", "affirmation") or (found == "filler" and not run.state.said):
         _dropped(run, heard, "backchannel")
-    elif found == "stop" and not run.state.said:
-        _dropped(run, heard, "command")
+    elif _nudges(run, heard):
+        _dropped(run, heard, "backchannel")
+        run.hurry()
     else:
         complete(run, heard, heard.text)
     run.ack(heard.end)
@@ -82,8 +83,16 @@ def _stopped(run: Run, heard: Utterance) -> None:
         run.stop("asked")
 
 
-def _dropped(run: Run, heard: Utterance, reason: str) -> None:
-    run.drop(heard, reason, heard.text)  # type: ignore[arg-type]
+def _nudges(run: Run, heard: Utterance) -> bool:
+    """Whether he is only impatient: to ask anew what is being answered would keep him waiting for longer."""
+    turn = run.state.turn
+    if turn is None or not turn.asks or heard.committed or run.state.said or not run.unheard():
+        return False
+    return nudges(heard.text) or not materially_differs(turn.text, heard.text)
+
+
+def _dropped(run: Run, heard: Utterance, reason: DropReason) -> None:
+    run.drop(heard, reason, heard.text)
     if run.state.waiting:
         run.timer("wait", run.now + run.options.wait_ms)
         return
@@ -123,7 +132,7 @@ def waited(run: Run) -> None:
     run.set(waiting=False)
     if run.state.said:
         close_said(run)
-    elif run.unheard():
+    elif run.unheard() or not run.options.interruptible:
         run.resume()
     else:
         run.stop("asked")

@@ -40,6 +40,14 @@ STOP = _list(
     """
 )
 
+NUDGES = _list(
+    """
+    喂 / 喂喂 / 在吗 / 你在吗 / 还在吗 / 你还在吗 / 人呢 / 有人吗 / 听得到吗 / 你听得到吗 / 听得见吗 / 能听到吗 / 好了吗 /
+    好了没 / 快点 / 怎么不说话 / 怎么不说话了 / hello / hello hello / are you there / you there / anybody there /
+    can you hear me / still there / are you still there
+    """
+)
+
 GO_ON = _list(
     """
     继续 / 继续说 / 接着说 / 接着讲 / 你继续 / 请继续 / 继续吧 / 说下去 / 往下说 / 你接着说 / go on / continue /

@@ -14,6 +14,7 @@ from voicehelper.voice.phrase_lists import (
     HUMS,
     INVENTED,
     MAY_END_QUESTION,
+    NUDGES,
     QUESTION_START,
     STOP,
     UNFINISHED_END,
@@ -58,6 +59,7 @@ def _at_end(phrases: tuple[str, ...]) -> re.Pattern[str]:
 
 _HUMS, _FILLERS = _repeated(HUMS), _repeated(FILLERS + HUMS)
 _AFFIRMATIONS = _repeated(AFFIRMATIONS + HUMS)
+_NUDGES = _repeated(NUDGES + HUMS)
 _STOP, _GO_ON = _repeated(STOP), _repeated(GO_ON)
 _WAIT_ALONE = re.compile(
     rf"(?:{_repeated(FILLERS + HUMS + AFFIRMATIONS + ('请', '你', '那', '那你', 'please')).pattern})?"
@@ -125,6 +127,11 @@ def wait_split(text: str) -> str | None:
 def corrects(text: str) -> bool:
     """Whether it begins like a correction of what was said before."""
     return bool(_CORRECTION.match(plain(text)))
+
+
+def nudges(text: str) -> bool:
+    """Whether it only asks whether anybody is there."""
+    return bool(_NUDGES.fullmatch(plain(text)))
 
 
 def join(first: str, then: str) -> str:

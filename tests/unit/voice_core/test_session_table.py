@@ -345,6 +345,36 @@ CASES = [
         (QUESTION, zh(5000, "那换货呢"), zh(8500, "停", lasts=300)),
         [HEAR, "hold", "stop interrupted", "ask 那换货呢", "hold", "drop command 停", "stop asked"],
     ),
+    Case(
+        "zh: 喂，在吗 while we think: a word at once, and the answer goes on",
+        (QUESTION, zh(4000, "喂，在吗？")),
+        [HEAR, "hold", "drop backchannel 喂，在吗？", "resume", "acknowledge"],
+        world=World(answer_ms=2500),
+    ),
+    Case(
+        "en: hello? while we think",
+        (ENGLISH, Say(3500, "Hello?", 400)),
+        [LISTEN, "hold", "drop backchannel Hello?", "resume", "acknowledge"],
+        world=World(answer_ms=2500),
+    ),
+    Case(
+        "zh: the same question again while we think",
+        (QUESTION, zh(3600, "你们的退货政策是什么")),
+        [HEAR, "hold", "drop backchannel 你们的退货政策是什么", "resume", "acknowledge"],
+        world=World(answer_ms=2500),
+    ),
+    Case("zh: 喂 while nobody speaks is a turn", (zh(1000, "喂，在吗"),), ["ask 喂，在吗"]),
+    Case(
+        "zh: 算了 after 等一下: all is forgotten",
+        (zh(1000, "我的订单号是，等一下"), zh(6000, "算了")),
+        ["drop wait 我的订单号是，等一下", "drop command 算了"],
+    ),
+    Case(
+        "zh: we must not be interrupted, by 等一下 neither",
+        (QUESTION, zh(4500, "等一下")),
+        [HEAR, "drop wait 等一下"],
+        world=World(options=POLITE, answer_lasts=12_000),
+    ),
 ]
 
 

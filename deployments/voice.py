@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from deployments.answers import questions_ahead
+from deployments.draining import when_leaving
 from deployments.engines import database, redis_link
 from deployments.nodes import STT, TTS
 from deployments.wiring import Nodes
@@ -50,6 +51,7 @@ async def voice_calls(
         nodes.try_once("phrases", _phrases(parts.tts, parts.cache))
     calls = VoiceCalls(parts, conversations)
     nodes.run("voice sessions", calls.keep_tidy(SystemClock()))
+    nodes.run("draining", when_leaving(calls.drain))
     return calls
 
 

@@ -373,8 +373,8 @@ async def test_a_flood_is_slowed_down_and_others_are_not_disturbed(harness: Any,
         pouring = asyncio.create_task(pour())
         await asyncio.sleep(0.5)
         await other.send("text", text="在吗")
-        await other.until("answer.said", seconds=8)
+        await other.until("answer.said", seconds=30)
         pouring.cancel()
         await asyncio.gather(pouring, return_exceptions=True)
         heard = [session._ear.position for session in one.calls._sessions.values()]
-        assert max(heard) < 16000 * 30
+        assert max(heard) < 16000 * 60

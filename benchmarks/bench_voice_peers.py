@@ -112,7 +112,7 @@ class _All:
         self._running = [server(kind.command, core) for kind in chosen]
 
     def __enter__(self) -> list[int]:
-        return [running.__enter__() for running in self._running]
+        return [running.__enter__().port for running in self._running]
 
     def __exit__(self, *failure: object) -> None:
         for running in self._running:

@@ -12,7 +12,10 @@ import urllib.request
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".bench" / "pipecat"
@@ -41,13 +44,26 @@ def pipecat_command(setting: dict[str, object]) -> list[str]:
     return [str(environment()), str(script), "{port}", json.dumps(setting)]
 
 
+@dataclass(frozen=True)
+class Running:
+    """A server that runs."""
+
+    port: int
+    pid: int
+
+    def cpu_s(self) -> float:
+        """What it has used so far, with all its threads."""
+        times = psutil.Process(self.pid).cpu_times()
+        return times.user + times.system
+
+
 @contextmanager
-def server(command: list[str], core: int | None = None) -> Iterator[int]:
-    """The port of a server that runs until the end of the block, on one core if that is named."""
+def server(command: list[str], core: int | None = None) -> Iterator[Running]:
+    """A server that runs until the end of the block, on one core if that is named."""
     port = _free_port()
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            [part.replace("{port}", str(port)) if part == "{port}" else part for part in command],
+            [str(port) if part == "{port}" else part for part in command],
             cwd=ROOT,
             stdout=log,
             stderr=log,
@@ -56,7 +72,7 @@ def server(command: list[str], core: int | None = None) -> Iterator[int]:
             if core is not None:
                 os.sched_setaffinity(process.pid, {core})
             _wait(process, port)
-            yield port
+            yield Running(port, process.pid)
         except BaseException:
             log.seek(0)
             print(log.read()[-2000:], file=sys.stderr)

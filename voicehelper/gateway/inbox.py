@@ -25,7 +25,7 @@ class Inbox:
         most_bytes: and how much of them.
     """
 
-    def __init__(self, receive: Callable[[], Awaitable[Message]], most: int = 4000, most_bytes: int = 24 << 20) -> None:
+    def __init__(self, receive: Callable[[], Awaitable[Message]], most: int = 1500, most_bytes: int = 8 << 20) -> None:
         self._receive = receive
         self._most, self._most_bytes = most, most_bytes
         self._waiting: deque[Message] = deque()

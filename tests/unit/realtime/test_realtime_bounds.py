@@ -54,7 +54,7 @@ async def test_errors_without_end_end_the_session(line: Line) -> None:
 
 
 async def test_who_sends_more_than_can_wait_is_sent_away(line: Line) -> None:
-    line.socket.client_sends(*[{"type": "input_audio_buffer.clear"}] * 9000)
+    line.socket.client_sends(*[{"type": "input_audio_buffer.clear"}] * 4000)
     await line.settle()
     assert line.socket.closed is not None and line.socket.closed[0] == 1008
     assert line.socket.events[-1]["error"]["code"] == "rate_limit_exceeded"

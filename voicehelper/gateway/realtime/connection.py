@@ -8,7 +8,7 @@ from typing import Final
 import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from voicehelper.errors import VoiceHelperError
+from voicehelper.errors import Unavailable, VoiceHelperError
 from voicehelper.gateway.inbox import Flooded, Inbox
 from voicehelper.gateway.realtime.dialogue import Dialogue
 from voicehelper.gateway.realtime.intake import Allowance, Intake
@@ -191,7 +191,8 @@ class Connection:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self.check_s)
-            await self._check()
+            with suppress(Unavailable):  # who cannot be asked for a moment has not said no
+                await self._check()
 
     async def _send(self, events: Iterable[ServerEvent]) -> None:
         """All of them, in a row."""

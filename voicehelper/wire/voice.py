@@ -276,6 +276,7 @@ class FinalView(View):
     start: int
     end: int
     waited_ms: int = Field(description="From the end of his speech until it was sure")
+    replaces: int = Field(0, description="The turn whose words this text begins with; 0 for none")
 
 
 class DroppedView(View):
@@ -283,7 +284,7 @@ class DroppedView(View):
 
     type: Literal["turn.dropped"] = "turn.dropped"
     utterance: int
-    reason: Literal["noise", "empty", "backchannel", "wait", "merged"]
+    reason: Literal["noise", "empty", "backchannel", "wait", "command", "echo", "cleared", "failed"]
     text: str
 
 
@@ -362,7 +363,8 @@ class ClauseView(View):
     turn: int
     start: int
     samples: int | None
-    text: str
+    text: str = Field(description="The answer's own characters")
+    spoken: str = Field(description="How they are said")
     acknowledgement: bool
 
 

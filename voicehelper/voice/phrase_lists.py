@@ -43,8 +43,8 @@ STOP = _list(
 NUDGES = _list(
     """
     喂 / 喂喂 / 在吗 / 你在吗 / 还在吗 / 你还在吗 / 人呢 / 有人吗 / 听得到吗 / 你听得到吗 / 听得见吗 / 能听到吗 /
-    好了吗 / 好了没 / 快点 / 怎么不说话 / 怎么不说话了 / hello / hello hello / are you there / you there / anybody there /
-    can you hear me / still there / are you still there
+    好了吗 / 好了没 / 快点 / 怎么不说话 / 怎么不说话了 / hello / hello hello / are you there / you there /
+    anybody there / can you hear me / still there / are you still there
     """
 )
 

@@ -42,7 +42,17 @@ SECTIONS = (
     Section("conversations", "Conversations against bare FastAPI and psycopg", "benchmarks.conversations", (), 300),
     Section("indexing", "Indexing against the bare embedder", "benchmarks.bench_indexing", (), 480),
     Section("up", "`voicehelper up` on a warm machine", "benchmarks.bench_up", (), 420),
+    Section(
+        "voice-recognition",
+        "Speech recognition: errors, time, batches, beside faster-whisper",
+        "benchmarks.bench_voice_recognition",
+        (),
+        600,
+    ),
     Section("voice-turns", "Ends of turns: detector, Smart Turn, words", "benchmarks.bench_voice_turns", (), 300),
+    Section(
+        "voice-speech", "Speech synthesis: first sound, what is understood", "benchmarks.bench_voice_speech", (), 600
+    ),
     Section("voice-peers", "A voice session beside Pipecat", "benchmarks.bench_voice_peers", (), 1200),
     Section("chat", "The chat actor", "benchmarks.bench_chat", (), 600, asked_for=True),
     Section("answers", "The forty questions", "benchmarks.eval_answers", (), 900, asked_for=True),

@@ -1,0 +1,48 @@
+"""What the speech bench has spoken and written down again: sentences of a customer's call, already as they are said."""
+
+CHINESE = (
+    "您好，请问有什么可以帮您？",
+    "我帮您查一下订单的物流状态。",
+    "您的包裹已经到达上海转运中心，预计明天下午送到。",
+    "这款手机支持无理由退货，运费由我们承担。",
+    "退款会原路返回到您的银行卡，请耐心等待。",
+    "不好意思，让您久等了。",
+    "请您提供一下收货人的姓名和电话号码。",
+    "这个问题我需要转给技术部门处理。",
+    "您可以在设置里面打开蓝牙，然后重新连接耳机。",
+    "会员积分可以兑换优惠券，也可以抵扣现金。",
+    "如果屏幕有划痕，我们会免费为您更换。",
+    "发票可以补开，请告诉我公司的名称和税号。",
+    "周末和节假日我们的客服也会正常上班。",
+    "目前这个颜色没有库存，大概下周会补货。",
+    "请不要把验证码告诉任何人。",
+    "修改收货地址需要在发货之前申请。",
+    "您的账户余额不足，请先充值。",
+    "洗衣机漏水可能是排水管没有接好。",
+    "我们重新给您寄一个新的充电器。",
+    "感谢您的来电，祝您生活愉快，再见！",
+)
+ENGLISH = (
+    "Hello, how can I help you today?",
+    "Let me check the status of your order.",
+    "Your refund will arrive within five business days.",
+    "I'm sorry about the delay, and thank you for waiting.",
+    "Please restart the router and try to connect again.",
+    "You can change the delivery address before the package is shipped.",
+    "The warranty covers manufacturing defects, but not water damage.",
+    "I have forwarded your request to our technical support team.",
+    "Could you please tell me your email address?",
+    "Is there anything else you would like to know?",
+)
+MIXED = (
+    "请打开 WiFi 设置，然后重启路由器。",
+    "您的 iPhone 可以用 Apple Pay 付款。",
+    "这个 app 需要更新到最新的版本。",
+    "请把 PDF 文件发到我们的 email 邮箱。",
+    "您的 VIP 会员明天到期，要不要续费？",
+    "用 USB 数据线连接电脑就可以了。",
+    "我们支持 PayPal 和微信支付。",
+    "请先 download 这个软件，再点 install 按钮。",
+    "你的 Bluetooth 耳机没有配对成功。",
+    "Hello，我是您的智能助手，有什么可以帮您？",
+)

@@ -82,7 +82,9 @@ async def main(ahead_s: float) -> None:
         question = Question(text, UUID(int=1), (KB,), spoken=True)
         for with_it in (False, True) if number % 2 else (True, False):
             # The other order's run has been read already by some slot: other words in front make it new.
-            fresh = Question(("请问" if with_it else "我想问") + text, question.tenant_id, question.kb_ids, spoken=True)
+            fresh = Question(
+                ("请问，" if with_it else "你好，请问") + text, question.tenant_id, question.kb_ids, spoken=True
+            )
             took = await first_token_ms(answerer, fresh, ahead_s if with_it else None)
             figures[with_it].append(took)
             print(f"{text}: {'ahead' if with_it else 'plain'} {took:.0f} ms", flush=True)

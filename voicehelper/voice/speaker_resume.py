@@ -4,6 +4,7 @@ import re
 from difflib import SequenceMatcher
 
 _SENTENCE = re.compile(r".*?(?:[。！？!?…\n]+[”’」』）)\"']*|\.(?=\s)|$)", re.DOTALL)
+_ENDS = "。！？!?\n"
 _SAME = 0.6
 _NOISE = re.compile(r"[\W_]+")
 
@@ -25,7 +26,7 @@ def where_to_go_on(said: str, text: str, ended: bool) -> int | None:
     while place < len(text):
         sentence = _SENTENCE.match(text, place)
         end = sentence.end() if sentence else len(text)
-        if end >= len(text) and not ended:
+        if end >= len(text) and not ended and text[-1] not in _ENDS:
             return None
         if not _is_known(text[place:end], known):
             return place

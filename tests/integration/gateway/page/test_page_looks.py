@@ -31,18 +31,20 @@ FAINT = """() => {
     const [a, b] = [light(rgb(style.color)), light(ground(node))];
     const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
     const large = parseFloat(style.fontSize) >= 24;
-    if (ratio < (large ? 3 : 4.5)) out.push(`${node.className || node.tagName} ${node.textContent} ${ratio.toFixed(2)}`);
+    if (ratio < (large ? 3 : 4.5)) out.push(`${node.className} ${node.textContent} ${ratio.toFixed(2)}`);
   }
   return out; }"""
 
 # What a finger or a screen reader meets: controls without a name, and those too small to hit.
 CONTROLS = """(smallest) => [...document.querySelectorAll('button, a, input, select, textarea, summary')]
   .filter((node) => node.checkVisibility() && !node.closest('.skip, .hidden'))
-  .map((node) => { const { width, height } = node.getBoundingClientRect();
+  .map((node) => {
+    const { width, height } = node.getBoundingClientRect();
     const name = node.getAttribute('aria-label') || node.textContent.trim() || node.labels?.[0]?.textContent.trim();
-   
-    const small = width && !node.matches('.cite, .steps summary, [type=checkbox]') && Math.min(width, height) < smallest;
-    return (!name && `${node.id || node.className}: no name`) || (small && `${node.id || node.className}: ${width} x ${height}`); })
+    const meant = node.matches('.cite, .steps summary, [type=checkbox]'); // made larger by other means
+    const small = width && !meant && Math.min(width, height) < smallest;
+    const who = node.id || node.className;
+    return (!name && `${who}: no name`) || (small && `${who}: ${width} x ${height}`); })
   .filter(Boolean)"""
 
 

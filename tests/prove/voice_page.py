@@ -22,7 +22,7 @@ QUESTION = "退款申请通过后多久可以到账"
 SECOND = "那么运费是怎么计算的呢"
 WORDS = ("工作日", "退款", "到账", "运费")
 INPUT_RATE, OUTPUT_RATE = 16_000, 24_000
-LEAD_S, BETWEEN_S = 2.0, 12.0
+LEAD_S, BETWEEN_S = 2.0, 6.0
 LOUD = 600
 
 # Notes what the page sends, gets and plays, each with its time. The last two by a tap before the loudspeaker.

@@ -81,23 +81,25 @@ class Fuzz:
     async def run(self, strings: int, flood_s: float) -> Fuzzed:
         """All attacks on both sockets, neighbours beside them."""
         started = time.monotonic()
-        async with self._neighbours():
+        async with self._neighbours() as neighbours:
             for path in SOCKETS:
+                _beside(neighbours, f"{path} strings")
                 await self._strings(path, strings // len(SOCKETS))
                 for attack in (self._events, self._frames, self._sizes, self._flood, self._deaf, self._silent):
+                    _beside(neighbours, f"{path} {attack.__name__}")
                     await self._guarded(path, attack, flood_s)
         self.result.seconds = round(time.monotonic() - started, 1)
         return self.result
 
     @asynccontextmanager
-    async def _neighbours(self) -> AsyncIterator[None]:
+    async def _neighbours(self) -> AsyncIterator[list[Neighbour]]:
         neighbours = [Neighbour(self._url, path, self._token) for path in SOCKETS]
         calls = [asyncio.create_task(neighbour.talk()) for neighbour in neighbours]
         try:
             for neighbour in neighbours:
                 async with asyncio.timeout(60):
                     await neighbour.heard_something.wait()
-            yield
+            yield neighbours
             await asyncio.sleep(0.5)
         finally:
             for neighbour, call in zip(neighbours, calls, strict=True):
@@ -185,7 +187,7 @@ class Fuzz:
     async def _flood(self, path: str, flood_s: float) -> None:
         """Sound, and small events, as fast as the line takes them."""
         for frames in FLOODS[path]:
-            async with self._open(path, f"{path} flood") as socket:
+            async with self._open(path, f"{path} flood", 1.0) as socket:
                 until = time.monotonic() + flood_s
                 with suppress(TimeoutError):
                     async with asyncio.timeout(flood_s):  # the server may read slowly, or not at all
@@ -220,32 +222,34 @@ class Fuzz:
     # -- connections
 
     @asynccontextmanager
-    async def _open(self, path: str, attack: str) -> AsyncIterator[ClientConnection]:
+    async def _open(self, path: str, attack: str, patience: float = 5.0) -> AsyncIterator[ClientConnection]:
         """A connection with a session; what comes back is counted, and how it ends."""
         headers = {"Authorization": f"Bearer {self._token}"}
-        async with connect(self._url + path, additional_headers=headers, max_size=None, close_timeout=5) as socket:
+        async with connect(
+            self._url + path, additional_headers=headers, max_size=None, close_timeout=patience
+        ) as socket:
             reading = asyncio.create_task(self._read(socket))
             try:
                 if path == "/ws/voice":
                     await socket.send(json.dumps({"type": "session.start", "output": {"encoding": "pcm16"}}))
                 yield socket
-                await self._settle(socket, path)
+                await self._settle(socket, path, patience)
             except ConnectionClosed:
                 pass
             finally:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(10):
+                    async with asyncio.timeout(2 * patience):
                         await socket.close()
                 await asyncio.gather(reading, return_exceptions=True)
                 self.result.closed(attack, socket.close_code)
 
-    async def _settle(self, socket: ClientConnection, path: str) -> None:
+    async def _settle(self, socket: ClientConnection, path: str, patience: float) -> None:
         """Hang up as one should, so that no session waits for us."""
         await asyncio.sleep(0.05)
         if path == "/ws/voice":
-            await socket.send('{"type":"session.close"}')
             with suppress(TimeoutError):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(patience):
+                    await socket.send('{"type":"session.close"}')
                     await socket.wait_closed()
 
     async def _read(self, socket: ClientConnection) -> None:
@@ -253,6 +257,11 @@ class Fuzz:
             async for message in socket:
                 if isinstance(message, str) and json.loads(message)["type"] == "error":
                     self.result.errors += 1
+
+
+def _beside(neighbours: list[Neighbour], attack: str) -> None:
+    for neighbour in neighbours:
+        neighbour.during = attack
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> None:

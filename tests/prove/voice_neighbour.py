@@ -35,6 +35,8 @@ class Neighbour:
         self.gaps: list[float] = []
         self.replies: list[float] = []
         self.errors: list[str] = []
+        self.during = ""  # what goes on beside it
+        self._worst: dict[str, str] = {}
         self._url, self._token = url, token
         self._began: float | None = None
         self._sound_s = 0.0
@@ -57,6 +59,7 @@ class Neighbour:
             "frames": self.frames,
             "longest_gap_ms": round(max(self.gaps, default=0.0) * 1000),
             "slowest_reply_ms": round(slowest * 1000),
+            "during": self._worst,
         }
 
     def complaints(self) -> list[str]:
@@ -127,7 +130,10 @@ class Neighbour:
 
     async def _note(self, event: dict[str, Any], reply: str) -> None:
         if event["type"] == reply and self._asked_at:
-            self.replies.append(time.monotonic() - self._asked_at)
+            took = time.monotonic() - self._asked_at
+            if took > max(self.replies, default=0.0):
+                self._worst["reply"] = self.during
+            self.replies.append(took)
             self._asked_at = 0.0
         elif event["type"] == "error":
             self.errors.append(str(event)[:200])
@@ -145,6 +151,8 @@ class Neighbour:
             self._began, self._sound_s = now, 0.0
         late = now - self._began - self._sound_s
         if late > 0:
+            if late > max(self.gaps, default=0.0):
+                self._worst["gap"] = self.during
             self.gaps.append(late)
             self._began += late
         self._sound_s += seconds

@@ -46,9 +46,26 @@ def words(text: str) -> int:
     return len(re.findall(rf"[{CJK}]|[^\s{CJK}]+", text))
 
 
-def _repeated(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    longest_first = "|".join(sorted(map(re.escape, phrases), key=len, reverse=True))
-    return re.compile(rf"(?:(?:{longest_first})(?: |$|(?=[{CJK}])|(?<=[{CJK}])))+")
+class Phrases:
+    """Matches texts that consist of nothing but these phrases, in linear time (a regular expression backtracks)."""
+
+    def __init__(self, *lists: tuple[str, ...]) -> None:
+        self._known = frozenset(phrase for phrases in lists for phrase in phrases)
+        self._longest = max(map(len, self._known))
+
+    def fullmatch(self, said: str) -> bool:
+        """Whether the plain text is one or more of them."""
+        reached = [False] * (len(said) + 1)
+        reached[0] = True
+        for start in range(len(said)):
+            for end in range(start + 1, min(len(said), start + self._longest) + 1) if reached[start] else ():
+                if said[start:end] in self._known and _parted(said, end):
+                    reached[end + 1 if said[end : end + 1] == " " else end] = True
+        return bool(said) and reached[-1]
+
+
+def _parted(said: str, at: int) -> bool:
+    return at == len(said) or said[at] == " " or said[at] >= "\u3400" or said[at - 1] >= "\u3400"
 
 
 def _at_end(phrases: tuple[str, ...]) -> re.Pattern[str]:
@@ -57,14 +74,12 @@ def _at_end(phrases: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"(?:{chinese}|\b(?:{other}))$")
 
 
-_HUMS, _FILLERS = _repeated(HUMS), _repeated(FILLERS + HUMS)
-_AFFIRMATIONS = _repeated(AFFIRMATIONS + HUMS)
-_NUDGES = _repeated(NUDGES + HUMS)
-_STOP, _GO_ON = _repeated(STOP), _repeated(GO_ON)
-_WAIT_ALONE = re.compile(
-    rf"(?:{_repeated(FILLERS + HUMS + AFFIRMATIONS + ('请', '你', '那', '那你', 'please')).pattern})?"
-    rf"{_repeated(WAIT).pattern}(?:啊|哦|吧|哈|please)?"
-)
+_HUMS, _FILLERS = Phrases(HUMS), Phrases(FILLERS, HUMS)
+_AFFIRMATIONS = Phrases(AFFIRMATIONS, HUMS)
+_NUDGES = Phrases(NUDGES, HUMS)
+_STOP, _GO_ON = Phrases(STOP), Phrases(GO_ON)
+_WAIT_ALONE = Phrases(WAIT, FILLERS, HUMS, AFFIRMATIONS, ("请", "你", "那", "那你", "please", "吧"))
+_WAIT_AT_ALL = re.compile("|".join(map(re.escape, WAIT)))
 _WAIT_END, _UNFINISHED_END, _COMPLETE_END = _at_end(WAIT), _at_end(UNFINISHED_END), _at_end(COMPLETE_END)
 _INVENTED = frozenset(phrase.replace(" ", "") for phrase in INVENTED)
 _QUESTION = re.compile(rf"(?:{'|'.join(QUESTION_START)})\b")
@@ -110,13 +125,17 @@ def _ending(text: str, said: str) -> Kind:
     return "open"
 
 
+def _only_wait(said: str) -> bool:
+    return bool(_WAIT_AT_ALL.search(said)) and _WAIT_ALONE.fullmatch(said)
+
+
 def wait_split(text: str) -> str | None:
     """What was said before "wait a moment", where the text ends with that; None where it does not."""
     said = plain(text)
-    if _WAIT_ALONE.fullmatch(said):
+    if _only_wait(said):
         return ""
     pieces = [piece for piece in re.split(r"[，,。.；;！!…—]+|\.\.\.", text) if plain(piece)]
-    if len(pieces) > 1 and _WAIT_ALONE.fullmatch(plain(pieces[-1])):
+    if len(pieces) > 1 and _only_wait(plain(pieces[-1])):
         return text[: text.rindex(pieces[-1])].strip(" ，,。.；;！!…—")
     found = _WAIT_END.search(said)
     if found and _UNFINISHED_END.search(said[: found.start()].strip()):
@@ -131,7 +150,7 @@ def corrects(text: str) -> bool:
 
 def nudges(text: str) -> bool:
     """Whether it only asks whether anybody is there."""
-    return bool(_NUDGES.fullmatch(plain(text)))
+    return _NUDGES.fullmatch(plain(text))
 
 
 def join(first: str, then: str) -> str:

@@ -1,5 +1,7 @@
 """What a few words are, when their turn is over, and what of a growing text is sure."""
 
+import time
+
 import pytest
 
 from voicehelper.voice.model import TurnOptions
@@ -195,3 +197,12 @@ def test_our_own_voice() -> None:
     assert not repeats("退货", said)
     assert not repeats("那换货的运费谁出", said)
     assert not repeats("退货政策是七天之内", "")
+
+
+@pytest.mark.parametrize(
+    "text", ["这个" * 500 + "好", "喂" * 999 + "x", "uh huh " * 300 + "no", "嗯" * 2000, "对" * 999 + "吗的"]
+)
+def test_long_repetitions_take_no_time(text: str) -> None:
+    began = time.process_time()
+    kind(text)
+    assert time.process_time() - began < 1  # a regular expression took minutes

@@ -182,7 +182,7 @@ class Checked:
 
 
 @given(options=OPTIONS, greeting=st.sampled_from(("", "您好")), steps=STEPS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_talk(options: m.TurnOptions, greeting: str, steps: list) -> None:
     talk = Checked(SessionState(options=options))
     talk.feed(m.Opened(greeting), 0)
@@ -199,7 +199,7 @@ def test_any_talk(options: m.TurnOptions, greeting: str, steps: list) -> None:
 
 
 @given(options=OPTIONS, steps=STEPS, ms=st.integers(0, 69))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_taken_over_anywhere(options: m.TurnOptions, steps: list, ms: int) -> None:
     """A replica dies: another goes on from the stored state, and asks again by the same number."""
     talk = Checked(SessionState(options=replace(options, idle_ms=0)))

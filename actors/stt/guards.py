@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Iterable
 
 MIN_LEVEL = 1e-3  # -60 dBFS: below, nothing was said
-NO_SPEECH = 0.6
+NO_SPEECH = 0.5  # noise has 0.6 and more, speech seldom 0.3
 DOUBTFUL_SPEECH = 0.2
-MIN_LOG_PROBABILITY = -1.0
+MIN_LOG_PROBABILITY = -0.4  # with the usual -1.0, sentences made of hum get through
 DOUBTFUL_LOG_PROBABILITY = -0.6
 MAX_COMPRESSION = 2.4
 _LOOP = re.compile(r"(.{2,}?)\1{3,}", re.DOTALL)  # four times the same, at least two characters

@@ -39,10 +39,13 @@ class WhisperTokens:
 
     def context(self, language: str, hot_words: Sequence[str]) -> list[int]:
         """What comes before the transcript: script, punctuation, and words to expect. Empty where nothing is to say."""
-        text = _EXAMPLES.get(language, "") + _expected(language, hot_words)
-        if not text:
-            return []
-        return [self._before, *self._tokenizer.encode(" " + text, add_special_tokens=False).ids[-MAX_PROMPT:]]
+        ids: list[int] = []
+        for count in range(len(hot_words), -1, -1):  # the first are the most important
+            text = _EXAMPLES.get(language, "") + _expected(language, hot_words[:count])
+            ids = self._tokenizer.encode(" " + text, add_special_tokens=False).ids if text else []
+            if len(ids) <= MAX_PROMPT:
+                break
+        return [self._before, *ids[:MAX_PROMPT]] if ids else []
 
     def text(self, ids: Iterable[int]) -> str:
         """The text of a transcript; half a character at its end is left out."""

@@ -18,7 +18,7 @@ from voicehelper.gateway import create_app
 
 ADMIN = "admin@voicehelper.local"
 PASSWORD = "Zhun1-Bei2-Hao3"
-NODES = ("rag", "retrieval", "embedder", "chat", "indexer")
+NODES = ("rag", "retrieval", "embedder", "chat", "stt", "tts", "indexer")
 HUNG_S = 20.0
 
 
@@ -31,6 +31,8 @@ def settings_for(home: Path, postgres_dsn: str, redis_url: str, **changes: Any) 
         "topology": dict.fromkeys(NODES, "inline"),
         "chat": {"backend": "fake"},
         "embedder": {"backend": "fake"},
+        "stt": {"backend": "fake"},
+        "tts": {"backend": "fake"},
         "limits": {"enabled": False},
         "identity": {"admin_email": ADMIN, "admin_password": PASSWORD, "lockout_failures": 10**6}
         | {"address_failures": 10**6},

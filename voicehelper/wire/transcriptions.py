@@ -14,7 +14,7 @@ class TranscriptionForm(BaseModel):
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
-    model: str = Field(max_length=200, description="The configured model's name, or one of OpenAI's for whichever it is")
+    model: str = Field(max_length=200, description="The configured model's name, or one of OpenAI's for it")
     language: str = Field("", max_length=35, description="ISO 639-1; detected where left out")
     prompt: str = Field("", max_length=2000, description="Names and terms to expect")
     keywords: tuple[Keyword, ...] = Field((), max_length=100, alias="keywords[]")

@@ -53,7 +53,7 @@ VOICE_SECONDS = Histogram(
     ["part"],
     buckets=_SECONDS,
 )
-PREPARED = Counter("voicehelper_prepared", "Questions prepared while they were spoken, and those then asked", ["outcome"])
+PREPARED = Counter("voicehelper_prepared", "Questions prepared while spoken, and those then asked", ["outcome"])
 REMEMBERED = Counter("voicehelper_remembered", "Questions looked up among those answered before", ["outcome"])
 SPOKEN_CACHE = Counter("voicehelper_spoken_cache", "Clauses by where their sound was found", ["outcome"])
 DOCUMENTS = Counter("voicehelper_documents", "Documents finished", ["outcome"])

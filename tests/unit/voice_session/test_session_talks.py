@@ -1,6 +1,7 @@
 """A session over fakes, in virtual time: asked, answered, interrupted, closed."""
 
 import asyncio
+from typing import Any
 
 from tests.fakes.telephone import Telephone
 from tests.fakes.virtual_time import virtual_time
@@ -48,7 +49,8 @@ async def test_a_question_is_asked_and_its_answer_heard():
     assert final == "退货要多久？"
     assert phone.of(Partial)
     assert [answer.question for answer in answers.answers] == [final]
-    assert answers.answers[0].metadata["speech"]["language"] == "zh"
+    speech: Any = answers.answers[0].metadata["speech"]
+    assert speech["language"] == "zh"
     assert "".join(clause.text for clause in phone.of(ClauseSaid)) == answers.answers[0].text
     said = phone.of(AnswerSaid)[0]
     assert phone.played == said.sample

@@ -11,7 +11,7 @@ from voicehelper.conversations.live_following import rest_of
 from voicehelper.conversations.model import Owner
 from voicehelper.conversations.runs import AnswerRun
 from voicehelper.conversations.turns import StoredTurn, TurnRepository
-from voicehelper.errors import Unavailable
+from voicehelper.errors import NotFound, Unavailable
 from voicehelper.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -57,11 +57,11 @@ class Watcher:
     ) -> AsyncIterator[AsyncGenerator[LiveEvent, None]]:
         """Within the block: events, each once and each answer's in order, without end.
 
-        Begins after event `seen` of the answer `message_id`; without one, with the answer being written as the block is
-        entered, or the next.
+        Begins after event `seen` of the answer `message_id`, or, where that was withdrawn, with the last answer;
+        without one, with the answer being written as the block is entered, or the next.
 
         Raises:
-            NotFound: no such conversation or answer, from the start or since it was deleted.
+            NotFound: no such conversation, from the start or since it was deleted.
             Unavailable: the database is away at the start.
         """
         place = _Seen()
@@ -89,7 +89,12 @@ class Watcher:
         self, owner: Owner, conversation_id: UUID, place: _Seen, message_id: UUID | None, seen: Mark
     ) -> None:
         if message_id is not None:
-            stored = await self._turns.stored(owner, conversation_id, message_id)
+            try:
+                stored = await self._turns.stored(owner, conversation_id, message_id)
+            except NotFound:  # a question withdrawn meanwhile: the one that took its place was asked next
+                for stored in await self._turns.stored_from(owner, conversation_id, 0, 1):
+                    place.seq = stored.turn.answer.seq
+                return
             place.marks[message_id] = seen
             place.seq = stored.turn.answer.seq
             return

@@ -27,6 +27,8 @@ class Ask:
         attachments: descriptions of what came with it.
         keep_running: write the answer to its end even when nobody reads it.
         metadata: kept with the question: `speech` of a spoken one (`language`, `duration_ms`).
+        withdraws: the answer to a question that this one holds too. Where nothing of that answer is kept, both are
+            taken out of the conversation, and `metadata["replaces"]` of this question names their ids.
     """
 
     content: str
@@ -34,6 +36,7 @@ class Ask:
     attachments: tuple[Attachment, ...] = ()
     keep_running: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
+    withdraws: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,8 @@ class TurnRepository(Protocol):
     async def begin(
         self, owner: Owner, conversation_id: UUID, ask: Ask, lease: Lease, key: WriteKey | None = None
     ) -> Turn | Repeated:
-        """Store the question, the empty answer and the key in one transaction, under a lock on the conversation.
+        """Store the question, the empty answer and the key in one transaction, under a lock on the conversation; what
+        the question withdraws goes in the same.
 
         Raises `ConversationBusy` while another answer holds its lease, `IdempotencyMismatch` for a key that stands
         for another request.

@@ -123,7 +123,7 @@ class Asking:
             self._speaker.say(effect.turn, turn.text.pieces(), effect.language)
         if fresh:
             self._latencies.asked(effect.turn)
-        turn.asked = asyncio.create_task(self._ask(effect))
+        turn.asked = asyncio.create_task(self._ask(effect, fresh))
         turn.relay = asyncio.create_task(self._relay(effect, turn))
 
     def say(self, effect: model.Say) -> None:
@@ -182,15 +182,20 @@ class Asking:
 
     # -- work
 
-    async def _ask(self, effect: model.Ask) -> Asked:
+    async def _ask(self, effect: model.Ask, fresh: bool) -> Asked:
         """The question, put once: its key is the turn's, whatever its text (it may be heard a little differently after
-        a resume)."""
+        a resume). The question that it goes on with is withdrawn, unless something of its answer was heard."""
         await self._kept()
+        replaced = self.messages.get(effect.replaces)
+        if replaced is not None and not fresh and effect.turn not in self.messages:
+            # The process that was to cut it may have died before it did.
+            self._start_cut(self._keep(effect.replaces, replaced, self._speaker.heard(effect.replaces).chars))
         await self.settled(_BUSY_S)
         place, loop = self._place, asyncio.get_running_loop()
         key = WriteKey.of(place.owner.tenant_id, place.owner.user_id, f"{place.session_id}:{effect.turn}", b"voice")
         speech = self.speech.get(effect.turn)
-        question = Ask(effect.text, keep_running=True, metadata={"speech": speech} if speech else {})
+        metadata = {"speech": speech} if speech else {}
+        question = Ask(effect.text, keep_running=True, metadata=metadata, withdraws=self.messages.get(effect.replaces))
         deadline = loop.time() + _BUSY_S
         while True:
             try:

@@ -47,6 +47,7 @@ class FakeAnswers:
         self.error: Exception | None = None
         self.answers: list[FakeAnswer] = []
         self.prepared: list[str] = []
+        self._asked = 0
         self._keys: dict[bytes, FakeAnswer] = {}
 
     async def ask(self, owner: Owner, conversation_id: UUID, ask: Ask, key: WriteKey | None = None) -> Asked:
@@ -55,7 +56,9 @@ class FakeAnswers:
             raise self.error
         known = self._keys.get(key.key_hash) if key else None
         if known is None:
-            text = self.texts[len(self.answers) % len(self.texts)]
+            text = self.texts[self._asked % len(self.texts)]
+            self._asked += 1
+            self.answers = [one for one in self.answers if one.message_id != ask.withdraws or one.text]
             known = FakeAnswer(new_id(), ask.content, text, metadata=dict(ask.metadata))
             self.answers.append(known)
             if key:
@@ -65,7 +68,9 @@ class FakeAnswers:
 
     async def keep_heard(self, owner: Owner, conversation_id: UUID, message_id: UUID, chars: int) -> object:
         """See `AnswerService.keep_heard`."""
-        answer = next(known for known in self.answers if known.message_id == message_id)
+        answer = next((known for known in self.answers if known.message_id == message_id), None)
+        if answer is None:
+            raise NotFound("No such answer")
         answer.text, answer.status = answer.text[:chars], "stopped"
         return answer
 

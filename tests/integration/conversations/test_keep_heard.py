@@ -2,6 +2,7 @@
 
 import asyncio
 
+import orjson
 import pytest
 
 from voicehelper.config import ConversationSettings
@@ -9,6 +10,7 @@ from voicehelper.conversations import AnswerService, Ask, Owner
 from voicehelper.conversations.context import CachedContextWindow
 from voicehelper.conversations.live_watches import LocalLiveLog
 from voicehelper.errors import NotFound
+from voicehelper.idempotency.model import WriteKey
 from voicehelper.ids import new_id
 from voicehelper.ports.clock import SystemClock
 from voicehelper.rag.events import AnswerCitations, AnswerDelta, AnswerDone, Citation
@@ -93,3 +95,49 @@ async def test_an_answer_being_written_is_stopped_and_cut(pool: Pool, owner: Own
     asked = await answers.ask(owner, conversation.id, Ask("运费呢？"))
     assert [event async for event in asked.events]
     assert answerer.questions[-1].history[0].answer == TEXT[:4]
+
+
+async def test_an_unheard_question_that_was_gone_on_with_leaves_the_conversation(pool: Pool, owner: Owner) -> None:
+    answerer, conversations = FakeAnswerer((AnswerDelta("嗯"),), delay=0.3), PostgresConversations(pool)
+    answers = service(pool, answerer)
+    conversation = await conversations.create(owner, "", ())
+    first = await answers.ask(owner, conversation.id, Ask("我想退货"))
+    seen = await anext(first.events)
+    await answers.keep_heard(owner, conversation.id, first.message_id, 0)
+    answerer.events, answerer.delay = (AnswerDelta("好"), AnswerDone("answered")), 0.0
+    key = WriteKey.of(owner.tenant_id, owner.user_id, "call:2", b"voice")
+    merged = Ask("我想退货，要多久？", withdraws=first.message_id, metadata={"speech": {"language": "zh"}})
+    async with answers.watch(owner, conversation.id) as events:
+        asked = await answers.ask(owner, conversation.id, merged, key)
+        assert (await anext(asked.events)).name == "message.created"
+        async with asyncio.timeout(5):  # who saw the withdrawn one is told which they were
+            told = orjson.loads((await anext(events)).data)["question"]
+    assert str(first.message_id) in told["metadata"]["replaces"] and len(told["metadata"]["replaces"]) == 2
+    assert [event async for event in asked.events][-1].name == "message.completed"
+    again = await answers.ask(owner, conversation.id, merged, key)
+    assert (again.repeated, again.message_id) == (True, asked.message_id)
+    messages = await conversations.messages(owner, conversation.id, 10, 0)
+    assert [message.content for message in messages] == ["我想退货，要多久？", "好"]
+    assert messages[0].metadata["speech"] == {"language": "zh"}
+    assert (await conversations.get(owner, conversation.id)).title == "我想退货，要多久？"
+    next_one = await answers.ask(owner, conversation.id, Ask("运费呢？"))
+    assert [event async for event in next_one.events]
+    assert [turn.question for turn in answerer.questions[-1].history] == ["我想退货，要多久？"]
+    async with answers.watch(owner, conversation.id, first.message_id, seen.mark) as events, asyncio.timeout(5):
+        assert (await anext(events)).message_id == next_one.message_id
+
+
+async def test_what_was_heard_or_is_another_conversations_is_not_withdrawn(pool: Pool, owner: Owner) -> None:
+    answerer, conversations = FakeAnswerer((*SCRIPT, AnswerDone("answered"))), PostgresConversations(pool)
+    answers = service(pool, answerer)
+    conversation, other = [await conversations.create(owner, "", ()) for _ in range(2)]
+    first = await answers.ask(owner, conversation.id, Ask("怎么退货？"))
+    assert [event async for event in first.events]
+    await answers.keep_heard(owner, conversation.id, first.message_id, 2)
+    for where in (conversation, other):
+        asked = await answers.ask(owner, where.id, Ask("怎么退货？急。", withdraws=first.message_id))
+        assert [event async for event in asked.events]
+    messages = await conversations.messages(owner, conversation.id, 10, 0)
+    assert [message.content for message in messages][:3] == ["怎么退货？", TEXT[:2], "怎么退货？急。"]
+    assert "replaces" not in messages[2].metadata
+    assert len(await conversations.messages(owner, other.id, 10, 0)) == 2

@@ -1,6 +1,7 @@
 """A session that goes on in another process, over fakes and in virtual time; and what bounds it."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from voicehelper.voice.calls import VoiceCalls
 from voicehelper.voice.commands import SessionRequest, TypeText
 from voicehelper.voice.limits import Pace
 from voicehelper.voice.model import Final
-from voicehelper.voice.outputs import AnswerSaid, Closed, Resumed
+from voicehelper.voice.outputs import Answering, AnswerSaid, Closed, Resumed
 from voicehelper.voice.session_fakes import FakeAnswers, FakeConversations, fake_parts
 from voicehelper.voice.store import FakeSessionStore
 
@@ -141,3 +142,27 @@ def test_who_sends_faster_than_he_can_speak_waits():
     with pytest.raises(RateLimited):
         for _ in range(100):
             now += pace.take(16_000, now) - 0.5
+
+
+@virtual_time
+async def test_a_question_gone_on_with_is_withdrawn_where_the_session_goes_on():
+    """The replica dies between writing down that it is withdrawn and doing it."""
+    first, second, answers, _ = pair()
+    answers.first_s = 60.0
+    session = await first.open(OWNER, SessionRequest())
+    phone = Telephone(session)
+    await session.send(TypeText("我要退货"))
+    await asyncio.sleep(1)
+    asking = session._asking
+    asking._turn = None  # so that nothing is cut
+    asking._ask = lambda *_: asyncio.sleep(1000)  # nor asked
+    session._core.state = replace(session._core.state, turn=replace(session._core.state.turn, number=2, replaces=1))
+    session._record.changed()
+    await phone.hang_up()
+    await session.lost()
+    answers.first_s = 0.1
+    other = Telephone(await second.resume(OWNER, session.info.resume_token, 0))
+    await asyncio.sleep(10)
+    assert [answer.text for answer in answers.answers] == [LONG]
+    assert answers.answers[0].message_id == next(iter(other.of(Answering))).event.message_id
+    await other.hang_up()

@@ -118,3 +118,21 @@ async def test_a_client_that_does_not_report_is_believed_to_play():
     await session.send(Close())
     await phone.closed.wait()
     await phone.hang_up()
+
+
+@virtual_time
+async def test_who_goes_on_before_he_hears_anything_has_asked_once():
+    answers = FakeAnswers(["七天。"], first_s=2.5)
+    session, phone = await call(calls(stt=FakeSpeechToText(["我要退货。", "衣服，要多久？"]), answers=answers))
+    await phone.speak(1.0)
+    await phone.silence(1.2)
+    assert [answer.question for answer in answers.answers] == ["我要退货。"]
+    await phone.speak(1.0)
+    await phone.silence(8)
+    first, second = phone.of(Final)
+    assert second.replaces == first.turn
+    assert [(answer.question, answer.text) for answer in answers.answers] == [(second.text, "七天。")]
+    assert second.text.startswith("我要退货")
+    await session.send(Close())
+    await phone.closed.wait()
+    await phone.hang_up()

@@ -29,6 +29,14 @@ VALUES ($1, $2, $3, $4, 'user', 'completed', $5, $6, now(), $12, NULL, NULL, NUL
        ($7, $2, $3, $4 + 1, 'assistant', 'streaming', '', '[]', NULL,
         '{{}}', $8, now() + make_interval(secs => $10), now() + make_interval(secs => $11))
 RETURNING {MESSAGE}"""  # noqa: S608
+# What was heard, or is being written still, stays.
+WITHDRAW = """
+DELETE FROM messages m USING messages a
+WHERE a.id = $1 AND a.conversation_id = $2 AND a.tenant_id = $3 AND a.role = 'assistant'
+  AND a.status <> 'streaming' AND a.content = ''
+  AND m.conversation_id = a.conversation_id AND m.tenant_id = a.tenant_id AND m.seq IN (a.seq - 1, a.seq)
+RETURNING m.id, m.role, m.content"""
+UNTITLE = "UPDATE conversations SET title = '' WHERE id = $1 AND tenant_id = $2 AND title = $3"
 # Feedback was on what the answer said: it goes where that goes.
 BEGIN_AGAIN = f"""
 WITH judged AS (DELETE FROM feedback WHERE message_id = $1 AND tenant_id = $2 AND $6 RETURNING rating, comment)

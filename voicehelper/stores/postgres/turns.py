@@ -62,11 +62,13 @@ class PostgresTurns:
             if key is not None and (used := await _used(conn, key, answer_id)):
                 return used
             last = await self._idle(conn, owner, conversation_id)
-            seq = last["seq"] + 1 if last else 1
+            seq = last["seq"] + 1 if last else 1  # numbers of what is withdrawn now are not used again
+            withdrawn = await _withdraw(conn, owner, conversation_id, ask.withdraws)
+            metadata = {**ask.metadata, "replaces": withdrawn} if withdrawn else ask.metadata
             attachments = [asdict(attachment) for attachment in ask.attachments]
             new = (question_id, owner.tenant_id, conversation_id, seq, ask.content, attachments, answer_id)
             leased = (lease.run_id, title_of(ask.content), lease.seconds, lease.saga_s)
-            rows = await conn.fetch(sql.INSERT, *new, *leased, ask.metadata)
+            rows = await conn.fetch(sql.INSERT, *new, *leased, metadata)
             sent = ConversationMessageSent(
                 conversation_id=conversation_id,
                 user_id=owner.user_id,
@@ -75,7 +77,8 @@ class PostgresTurns:
                 seq=seq,
             )
             await add_event(conn, owner.tenant_id, sent)
-        return Turn(owner, sql.plain(rows[0]), sql.plain(rows[1]), 1, kb_ids, last["attempt"] if last else 0)
+        before = None if withdrawn else last["attempt"] if last else 0
+        return Turn(owner, sql.plain(rows[0]), sql.plain(rows[1]), 1, kb_ids, before)
 
     async def begin_again(
         self, owner: Owner, conversation_id: UUID, message_id: UUID, lease: Lease, key: WriteKey | None = None
@@ -206,6 +209,17 @@ async def _lock(conn: Connection, owner: Owner, conversation_id: UUID) -> tuple[
     if row is None:
         raise NotFound("No such conversation")
     return tuple(row["kb_ids"])
+
+
+async def _withdraw(conn: Connection, owner: Owner, conversation_id: UUID, answer_id: UUID | None) -> list[str]:
+    """Take an unheard answer and its question away, and the title that the question gave; their ids."""
+    if answer_id is None:
+        return []
+    rows = await conn.fetch(sql.WITHDRAW, answer_id, conversation_id, owner.tenant_id)
+    for row in rows:
+        if row["role"] == "user":
+            await conn.execute(sql.UNTITLE, conversation_id, owner.tenant_id, title_of(row["content"]))
+    return [str(row["id"]) for row in rows]
 
 
 async def _used(conn: Connection, key: WriteKey, message_id: UUID) -> Repeated | None:

@@ -10,7 +10,7 @@ from deployments.wiring import Nodes
 from voicehelper.conversations import AnswerService, ConversationDirectory
 from voicehelper.errors import ModelUnavailable
 from voicehelper.ports.clock import SystemClock
-from voicehelper.ports.speech import TextToSpeech, TurnDetector, VoiceActivityDetector
+from voicehelper.ports.speech import TurnDetector, VoiceActivityDetector
 from voicehelper.stores.postgres.voice_sessions import PostgresSessions
 from voicehelper.stores.spoken_cache import RedisSpokenStore
 from voicehelper.telemetry import get_logger
@@ -46,9 +46,10 @@ async def voice_calls(
         await _cache(nodes),
         hot_words=hot_words,
         prepare=(await questions_ahead(nodes, conversations)).prepare,
+        voice=settings.tts.voice,
     )
     if parts.cache is not None:
-        nodes.try_once("phrases", _phrases(parts.tts, parts.cache))
+        nodes.try_once("phrases", _phrases(parts))
     calls = VoiceCalls(parts, conversations)
     nodes.run("voice sessions", calls.keep_tidy(SystemClock()))
     nodes.run("draining", when_leaving(calls.drain))
@@ -70,8 +71,8 @@ async def _cache(nodes: Nodes) -> SpokenCache:
     return cache
 
 
-async def _phrases(tts: TextToSpeech, cache: SpokenCache) -> None:
+async def _phrases(parts: Parts) -> None:
     """Our own phrases are the same for everybody, so that no tenant's name matters here."""
-    info = await tts.describe()
+    info = await parts.tts.describe()
     if info.deterministic:  # one that is paid by the character is not asked for what perhaps nobody hears
-        await make_in_advance(SpeakingVoice(tts, info, UUID(int=0), cache))
+        await make_in_advance(SpeakingVoice(parts.tts, info, UUID(int=0), parts.cache), parts.voice)

@@ -15,9 +15,10 @@ from voicehelper.ports.clock import Clock
 from voicehelper.telemetry import get_logger
 from voicehelper.voice.commands import SessionRequest
 from voicehelper.voice.model import TurnOptions
-from voicehelper.voice.session import BEAT_S, VoiceSession, check_voice, manner_of
+from voicehelper.voice.session import BEAT_S, VoiceSession
 from voicehelper.voice.session_parts import Parts, Place
 from voicehelper.voice.session_snapshot import Snapshot
+from voicehelper.voice.session_voice import check_voice, manner_of
 from voicehelper.voice.speaker import SpeakingVoice
 from voicehelper.voice.state import SessionState
 from voicehelper.voice.store import Hold, NewSession, StoredSession
@@ -181,7 +182,7 @@ class VoiceCalls:
     async def _voice(self, owner: Owner, snapshot: Snapshot) -> SpeakingVoice:
         info = await self._parts.tts.describe()
         check_voice(snapshot.choices, info)
-        manner = manner_of(snapshot.choices, self._parts)
+        manner = manner_of(snapshot.choices, info, self._parts.voice, snapshot.voice)
         return SpeakingVoice(self._parts.tts, info, owner.tenant_id, self._parts.cache, manner)
 
     async def _words(self, owner: Owner) -> tuple[str, ...]:

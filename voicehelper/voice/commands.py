@@ -13,7 +13,7 @@ class SpeechChoices:
 
     Attributes:
         language: ISO 639-1 (`zh`, `en`) of both sides; empty to detect what is said and answer in it.
-        voice: of the synthesiser; empty for its default.
+        voice: of the synthesiser; empty for its default, or one of the language. It stays through the call.
         style: `friendly`, `formal`, `apologetic`, or empty.
         speed: 1.0 is normal.
         hot_words: names and terms to expect.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from voicehelper.errors import InvalidInput, RateLimited
-from voicehelper.ports.speech import TextToSpeechInfo
+from voicehelper.rag.language import language_of
 from voicehelper.telemetry import get_logger, metrics
 from voicehelper.voice import commands, model
 from voicehelper.voice.acknowledgements import Acknowledgements
@@ -34,7 +34,8 @@ from voicehelper.voice.session_port import SessionInfo
 from voicehelper.voice.session_record import Record
 from voicehelper.voice.session_snapshot import OVERLAP, Snapshot
 from voicehelper.voice.session_sound import SoundOut
-from voicehelper.voice.speaker import Manner, Speaker, SpeakingVoice
+from voicehelper.voice.session_voice import check_voice, manner_of, voice_for
+from voicehelper.voice.speaker import Speaker, SpeakingVoice
 from voicehelper.voice.state import needed_from
 from voicehelper.voice.store import Fenced, Hold, Json
 
@@ -220,7 +221,9 @@ class VoiceSession:
         check_voice(choices, self._speaker.voice.info)
         self._choices = self._hearing.choices = choices
         if command.speech:
-            self._speaker.voice.manner = manner_of(self._choices, self._parts)
+            voice = self._speaker.voice
+            kept = "" if {"language", "voice"} & set(command.speech) else voice.manner.voice
+            voice.manner = manner_of(choices, voice.info, self._parts.voice, kept)
             self._record.changed()
         if options != self._core.state.options:
             self._core.feed(model.Configured(options))
@@ -235,16 +238,27 @@ class VoiceSession:
 
     def _ask(self, effect: model.Ask) -> None:
         language = effect.language or self._choices.language
+        self._settle_voice(language or language_of(effect.text))
         if self._final is not None and self._final.turn == effect.turn:
             duration = (self._final.end - self._final.start) // 16
             self._asking.speech[effect.turn] = {"language": language, "duration_ms": max(duration, 0)}
         self._asking.ask(replace(effect, language=language), fresh=not self._resuming)
 
+    def _say(self, effect: model.Say) -> None:
+        self._settle_voice(effect.language or language_of(effect.text))
+        self._asking.say(effect)
+
+    def _settle_voice(self, language: str) -> None:
+        """Nobody chose a language: the first that is spoken decides whose voice it is, for the whole call."""
+        voice = self._speaker.voice
+        if not voice.manner.voice:
+            voice.manner = replace(voice.manner, voice=voice_for(language, voice.info, self._parts.voice))
+
     def _say_rest(self, turn: int, text: str, language: str, *, asked: bool) -> None:
         if asked:
             self._ask(model.Ask(turn, text, language))
         else:
-            self._asking.say(model.Say(turn, text, language))
+            self._say(model.Say(turn, text, language))
 
     def _acknowledge(self, effect: model.Acknowledge) -> None:
         turn = self._core.state.turn
@@ -351,6 +365,7 @@ class VoiceSession:
             dict(self._asking.messages),
             dict(self._asking.speech),
             self._final,
+            self._speaker.voice.manner.voice,
         ).to_json()
 
     def _fenced(self) -> None:
@@ -382,18 +397,6 @@ class VoiceSession:
 _REASONS = frozenset({"client", "idle", "longest", "lost", "restart", "taken", "slow", "flood", "error"})
 
 
-def manner_of(choices: commands.SpeechChoices, parts: Parts) -> Manner:
-    """How the session speaks."""
-    return Manner(choices.voice, choices.style, choices.speed)
-
-
-def check_voice(choices: commands.SpeechChoices, info: TextToSpeechInfo) -> None:
-    """Raises `InvalidInput` where the model has no such voice."""
-    names = [voice.name for voice in info.voices]
-    if choices.voice and names and choices.voice not in names:
-        raise InvalidInput("No such voice", {"voices": names[:100]})
-
-
 def _changed(value: Any, changes: dict[str, Any]) -> Any:
     try:
         return replace(value, **changes)
@@ -423,7 +426,7 @@ _EFFECTS: dict[type, Callable[[VoiceSession, Any], None]] = {
     model.JudgeTurn: lambda self, it: self._hearing.judge(it),
     model.Prepare: lambda self, it: self._asking.prepare(it),
     model.Ask: VoiceSession._ask,
-    model.Say: lambda self, it: self._asking.say(it),
+    model.Say: VoiceSession._say,
     model.Acknowledge: VoiceSession._acknowledge,
     model.HoldSound: VoiceSession._hold,
     model.ResumeSound: VoiceSession._resume,

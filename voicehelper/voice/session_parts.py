@@ -34,7 +34,8 @@ TenantWords = Callable[[UUID], Awaitable[tuple[str, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Shared by all sessions of a process."""
+    """Shared by all sessions of a process. `voice`: of sessions that choose none (the setting `tts.voice`); empty for
+    one of their language."""
 
     stt: SpeechToText
     tts: TextToSpeech
@@ -46,6 +47,7 @@ class Parts:
     cache: SpokenCache | None = None
     hot_words: TenantWords | None = None
     prepare: Prepare | None = None
+    voice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

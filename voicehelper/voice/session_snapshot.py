@@ -26,6 +26,7 @@ class Snapshot:
         messages: answers of the last turns.
         speech: facts about the questions of the last turns.
         final: the last turn that the client was told.
+        voice: whose voice the session has.
     """
 
     state: SessionState
@@ -38,6 +39,7 @@ class Snapshot:
     messages: dict[int, UUID] = field(default_factory=dict)
     speech: dict[int, dict[str, Any]] = field(default_factory=dict)
     final: Final | None = None
+    voice: str = ""
 
     @property
     def input_from(self) -> int:
@@ -59,6 +61,7 @@ class Snapshot:
             "messages": {str(turn): str(known) for turn, known in self.messages.items()},
             "speech": {str(turn): facts for turn, facts in self.speech.items()},
             "final": None if self.final is None else encode(self.final),
+            "voice": self.voice,
         }
 
     @classmethod
@@ -75,6 +78,7 @@ class Snapshot:
             {int(turn): UUID(known) for turn, known in value["messages"].items()},
             {int(turn): facts for turn, facts in value["speech"].items()},
             None if value["final"] is None else decode(value["final"]),
+            value.get("voice", ""),
         )
 
 

@@ -8,6 +8,7 @@ import math
 from array import array
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 INPUT_RATE = 16_000
@@ -225,15 +226,23 @@ class FakeTextToSpeech:
         """The tone."""
         self.utterances.append(utterance)
         total = int(len(utterance.text) * self.seconds_per_char * self.sample_rate)
-        wave = array("h", (int(8000 * math.sin(n * 440 * math.tau / self.sample_rate)) for n in range(total)))
+        wave = _tone(self.sample_rate)
         try:
             if self.delay:
                 await asyncio.sleep(self.delay)
-            for start in range(0, total, self.sample_rate // 10):
-                yield wave[start : start + self.sample_rate // 10].tobytes()
+            step = self.sample_rate // 10
+            for start in range(0, total, step):
+                place = start % self.sample_rate
+                yield wave[place : place + min(step, total - start)].tobytes()
         except (GeneratorExit, asyncio.CancelledError):
             self.stopped += 1
             raise
+
+
+@cache
+def _tone(sample_rate: int) -> "array[int]":
+    """A second of it. Made once: tests serve everybody from one event loop, and sines in Python take long."""
+    return array("h", (int(8000 * math.sin(n * 440 * math.tau / sample_rate)) for n in range(sample_rate)))
 
 
 class FakeVoiceActivity:

@@ -117,7 +117,7 @@ class ResponseParams(BaseModel):
 
     audio: _ResponseAudio | None = None
     conversation: str | None = None
-    input: list[dict[str, Any]] | None = None
+    input: list[dict[str, Any]] | None = Field(None, max_length=128)
     instructions: str | None = Field(None, max_length=LONGEST_TEXT * 4)
     max_output_tokens: int | Literal["inf"] | None = None
     metadata: dict[str, Annotated[str, Field(max_length=512)]] | None = Field(None, max_length=16)
@@ -126,7 +126,7 @@ class ResponseParams(BaseModel):
     prompt: Any = None
     reasoning: Any = None
     tool_choice: Any = None
-    tools: list[Tool] | None = None
+    tools: list[Tool] | None = Field(None, max_length=128)
 
 
 class ResponseCreate(_Event):

@@ -116,7 +116,7 @@ class SessionPatch(_Part):
 
     type: Literal["realtime"] = "realtime"
     audio: Audio | None = None
-    include: list[str] | None = None
+    include: list[str] | None = Field(None, max_length=16)
     instructions: str | None = Field(None, max_length=16_000)
     max_output_tokens: int | Literal["inf"] | None = None
     model: str | None = Field(None, max_length=100)

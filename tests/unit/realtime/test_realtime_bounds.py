@@ -1,5 +1,6 @@
 """What a client may send, in what amounts, and how it is told."""
 
+import json
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from voicehelper.gateway.realtime.intake import Allowance
 from voicehelper.gateway.realtime.parsing import LONGEST_EVENT, parse
 from voicehelper.gateway.realtime.refusals import Refusal
 from voicehelper.voice.commands import Close
+from voicehelper.wire.realtime import BufferAppend, ItemCreate
 
 
 @pytest.mark.parametrize(
@@ -29,12 +31,26 @@ from voicehelper.voice.commands import Close
         ('{"type": "input_audio_buffer.append", "audio": "é"}', "invalid_value"),
         ('{"type": "input_audio_buffer.append", "audio": "' + "A" * (4 * 2**20 + 4) + '"}', "string_above_max_length"),
         ('{"type": "' + "A" * LONGEST_EVENT + '"}', "event_too_large"),
+        ('{"type": "session.update", "session": {"include": [' + "0," * 10**6 + "0]}}", "event_too_large"),
+        ('{"type": "input_audio_buffer.append", "audio": "' + "A" * 10**6, "event_too_large"),
+        ('{"type": "input_audio_buffer.append", "audio": "' + "A" * 10**6 + '\\"}', "invalid_json"),
     ],
 )
 async def test_a_broken_event_is_an_error_and_the_session_goes_on(line: Line, frame, code) -> None:
     events = await line.send(frame)
     assert [event["error"]["code"] for event in events] == [code]
     assert (await line.send({"type": "session.update", "session": {}}))[0]["type"] == "session.updated"
+
+
+def test_long_sound_is_taken_and_nothing_else_that_is_long() -> None:
+    sound = "QUJ/" * 300_000
+    append = {"type": "input_audio_buffer.append", "event_id": "mine", "audio": sound}
+    for text in (json.dumps(append), json.dumps(append, indent=2), json.dumps(append).replace("/", "\\/")):
+        event = parse(text)
+        assert isinstance(event, BufferAppend) and (event.audio, event.event_id) == (sound, "mine")
+    part = {"type": "input_audio", "audio": sound}
+    item = {"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": [part]}}
+    assert isinstance(parse(json.dumps(item)), ItemCreate), "so that it is refused by name"
 
 
 async def test_the_clients_name_of_its_event_comes_back(line: Line) -> None:

@@ -1,5 +1,6 @@
 """From a text frame to a client event, or to words about what is wrong with it."""
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -11,6 +12,9 @@ from voicehelper.wire.realtime_session import TAGS
 
 LONGEST_EVENT: Final = 5 * 1024 * 1024
 """Characters of a text frame."""
+LONGEST_WITHOUT_SOUND: Final = 128 * 1024
+"""Characters of a text frame besides the sound of an append. A few MiB of small values would take seconds to check, and
+for that long nobody else is served."""
 
 _CODES: Final = {
     "extra_forbidden": "unknown_parameter",
@@ -19,6 +23,7 @@ _CODES: Final = {
     "too_long": "array_above_max_length",
     "union_tag_not_found": "missing_required_parameter",
 }
+_SOUND: Final = re.compile(r'"audio"[ \t\r\n]{0,100}:[ \t\r\n]{0,100}"')
 _NO_STEPS: Final = TAGS | {"int", "str"}  # alternatives, which pydantic counts as steps of the path
 
 
@@ -26,13 +31,33 @@ def parse(text: str) -> ClientEvent:
     """The event in a text frame. Raises `Refusal`."""
     if len(text) > LONGEST_EVENT:
         raise Refusal("event_too_large", f"An event may have {LONGEST_EVENT} characters")
+    text, sound = _without_sound(text)
     try:
         fields = orjson.loads(text)
+        if sound and isinstance(fields, dict) and fields.get("audio") == "":
+            fields["audio"] = orjson.loads(sound)
     except orjson.JSONDecodeError:
         raise Refusal("invalid_json", "The event is not JSON") from None
     if not isinstance(fields, dict):
         raise Refusal("invalid_event", "An event is a JSON object")
     return _event(fields)
+
+
+def _without_sound(text: str) -> tuple[str, str]:
+    """A long event without its sound, and that, quoted. Nothing is built of what was sent before its size is known.
+
+    Raises `Refusal`.
+    """
+    sound = ""
+    if len(text) > LONGEST_WITHOUT_SOUND and (found := _SOUND.search(text)):
+        end = text.find('"', found.end()) + 1
+        start = found.end() - 1
+        if end:
+            text, sound = f'{text[:start]}""{text[end:]}', text[start:end]
+    if len(text) > LONGEST_WITHOUT_SOUND:
+        message = f"Besides sound, an event may have {LONGEST_WITHOUT_SOUND} characters"
+        raise Refusal("event_too_large", message)
+    return text, sound
 
 
 def _event(fields: dict[str, Any]) -> ClientEvent:

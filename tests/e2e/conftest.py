@@ -30,7 +30,7 @@ from voicehelper.embedded.supervisor import sweep
 from voicehelper.errors import VoiceHelperError
 from voicehelper.stores.postgres.migrate import migrate
 
-NODES = ("rag", "retrieval", "embedder", "chat", "indexer")
+NODES = ("rag", "retrieval", "embedder", "chat", "stt", "tts", "indexer")
 TOPOLOGIES = {
     "inline": dict.fromkeys(NODES, "inline"),
     "deployments": dict.fromkeys(NODES, "deployment"),
@@ -161,9 +161,11 @@ def model() -> Iterator[ScriptedModel]:
 
 @pytest.fixture(scope="session", params=TOPOLOGIES)
 def app(request: pytest.FixtureRequest, platform: Platform, model: ScriptedModel) -> Platform:
-    """The application under each topology in turn: real engines and embedder, scripted language model."""
+    """The application under each topology in turn: real engines and embedder, scripted language model, fake speech."""
     platform.deploy(
         topology=TOPOLOGIES[request.param],
+        stt={"backend": "fake"},
+        tts={"backend": "fake"},
         chat={"backend": "openai", "base_url": model.url, "model": "scripted"},
         cache=str(platform.settings.cache),
     )

@@ -179,7 +179,7 @@ def _judge(instance: Instance, notes: dict[str, Any], shots: Path | None) -> tup
     onset = _onset(notes["heard"], stopped)
     last = max(at for at in sounds if at < onset + 3000)
     gap = min((at for at in sounds if at > stopped + 200), default=0.0) - last
-    pcm = array("h", (sample for _, block in notes["played"] for sample in block)).tobytes()
+    pcm = array("h", (int(sample) for _, block in notes["played"] for sample in block)).tobytes()
     if shots is not None:
         (shots / "played.wav").write_bytes(_wav(pcm, OUTPUT_RATE))
     text = _written(instance, pcm)

@@ -31,7 +31,14 @@ def test_there_is_a_placement_and_a_load_for_every_node():
     assert set(LOADS) == {"gateway", *ALL}
 
 
-@pytest.mark.parametrize("placements", list(itertools.product(["inline", "deployment"], repeat=len(ALL))))
+def _placements():
+    """All alike, and each node unlike all the others."""
+    for one, other in itertools.permutations(["inline", "deployment"]):
+        yield (one,) * len(ALL)
+        yield from (tuple(other if at == unlike else one for at in range(len(ALL))) for unlike in range(len(ALL)))
+
+
+@pytest.mark.parametrize("placements", list(_placements()))
 def test_every_topology_builds_and_every_caller_has_its_handles(placements):
     settings = Settings(topology=dict(zip(ALL, placements, strict=True)))
     deployed = {name for name, placement in zip(ALL, placements, strict=True) if placement == "deployment"}

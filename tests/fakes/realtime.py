@@ -62,11 +62,19 @@ class FakeSocket:
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
+        self.sound: list[bytes] = []
         self.closed: tuple[int, str] | None = None
+        self.scope: dict[str, Any] = {"type": "websocket", "headers": [], "subprotocols": []}
         self._incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def receive(self) -> dict[str, Any]:
         return await self._incoming.get()
+
+    async def accept(self, subprotocol: str | None) -> None:
+        self.closed = None
+
+    async def send_bytes(self, data: bytes) -> None:
+        self.sound.append(data)
 
     async def send_text(self, text: str) -> None:
         self.events.append(json.loads(text))

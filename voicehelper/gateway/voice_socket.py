@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from voicehelper.conversations import Owner
 from voicehelper.errors import Forbidden, InvalidInput, TokenExpired, Unauthenticated, Unavailable, VoiceHelperError
 from voicehelper.gateway.credentials import chosen_subprotocol
+from voicehelper.gateway.inbox import Allowance, Flooded, Inbox
 from voicehelper.gateway.voice_opening import Opening, configure_of, facts_of
 from voicehelper.gateway.voice_views import RESUMABLE, SoundFrames, error_message, json_of, message_of
 from voicehelper.identity import Principal
@@ -29,9 +30,14 @@ POLICY_VIOLATION = 1008
 _LONGEST_TEXT = 64 * 1024
 _LONGEST_SOUND = 400_000
 _FIRST_S = 30.0
+_FIRST_MESSAGES = 20
 _MESSAGES_PER_S = 100.0
 _MESSAGES_BURST = 400.0
 _MOST_ERRORS = 100
+_LAST_S = 1.0
+_BEGINNINGS = (wire.SessionStart, wire.SessionResume)
+_MOST_WAITING = 6000
+"""Messages; who resumes sends a minute of sound at once, in packets of 20 ms."""
 
 Check = Callable[[str | None], Awaitable[Principal]]
 """Raises when the token is no longer good. Given another token, checks that from now on, if it is the same user's."""
@@ -55,21 +61,39 @@ class VoiceSocket:
         self._socket = socket
         self._check = check
         self._opening = Opening(calls, Owner(principal.tenant_id, principal.user_id), principal)
+        self._inbox = Inbox(socket.receive, _MOST_WAITING)
         self._sending = asyncio.Lock()
-        self._allowance = _MESSAGES_BURST
-        self._counted_at = 0.0
+        now = asyncio.get_running_loop().time()
+        self._messages = Allowance(_MESSAGES_BURST, _MESSAGES_PER_S, now)
+        self._sounds = Allowance(_MOST_WAITING, _MESSAGES_PER_S, now)
         self._errors = 0
         self._closed = False
 
     async def run(self) -> None:
         """Serve. Raises what opening the session and `check` raise; whoever renders errors closes the socket then."""
         await self._socket.accept(chosen_subprotocol(self._socket.scope))
+        filling = asyncio.create_task(self._inbox.fill())
         try:
-            session = await self._begin()
+            await self._talk(await self._begin(), filling)
         except WebSocketDisconnect:
             return
+        except Flooded:
+            await self._close(POLICY_VIOLATION, "Too much, or too much that means nothing")
+        except TimeoutError:
+            await self._close(TRY_AGAIN_LATER, "Too slow")
+        finally:
+            filling.cancel()
+            await asyncio.gather(filling, return_exceptions=True)
+
+    async def _talk(self, first: dict[str, Any], filling: asyncio.Task[None]) -> None:
+        session = self._opening.session
+        assert session is not None
         try:
-            await self._serve(session)
+            await self._opened(session, first)
+            await self._serve(session, filling)
+        except Flooded:
+            await session.send(commands.Close("flood"))
+            raise
         except (Unauthenticated, Forbidden) as error:
             if not isinstance(error, TokenExpired):  # revoked, not merely old: then nobody may go on with it either
                 await session.send(commands.Close("revoked"))
@@ -79,22 +103,26 @@ class VoiceSocket:
 
     # -- the beginning
 
-    async def _begin(self) -> Session:
+    async def _begin(self) -> dict[str, Any]:
+        """The message that began a session."""
         try:
             async with asyncio.timeout(_FIRST_S):
-                while True:
-                    message = await self._receive()
-                    try:
-                        if await self._first(message):
-                            break
-                    except InvalidInput as error:
-                        await self._refuse(error)
+                return await self._beginning()
         except TimeoutError:
             raise InvalidInput("Nothing was said") from None
         except VoiceHelperError as error:
             await self._refuse(error)
             raise
-        return await self._opened(message)
+
+    async def _beginning(self) -> dict[str, Any]:
+        for _ in range(_FIRST_MESSAGES):
+            message = dict(await self._inbox.next())
+            try:
+                if await self._first(message):
+                    return message
+            except InvalidInput as error:
+                await self._refuse(error)
+        raise InvalidInput("Nothing that begins a session came", {"messages": _FIRST_MESSAGES})
 
     async def _first(self, message: dict[str, Any]) -> bool:
         """Whether there is a session now."""
@@ -112,36 +140,27 @@ class VoiceSocket:
             await self._opening.start(start)
         return True
 
-    async def _opened(self, message: dict[str, Any]) -> Session:
-        session, opening = self._opening.session, self._opening
-        assert session is not None
-        rate = session.info.output_rate
+    async def _opened(self, session: Session, first: dict[str, Any]) -> None:
+        opening, rate = self._opening, session.info.output_rate
         self._decode = input_decoder(opening.input.encoding, opening.input.sample_rate)
         opus = opening.output.encoding == "opus"
         self._frames = SoundFrames(output_encoder(opening.output.encoding, rate), rate, opus=opus)
         if not opening.resuming:
             await self._send(json_of("session.created", **facts_of(opening)))
-        if message.get("bytes") is not None:
-            await self._sound(session, message["bytes"])
-        elif not isinstance(parse(message["text"]), wire.SessionStart | wire.SessionResume):
-            await self._take(session, message)  # it came without a beginning, and counts all the same
-        return session
+        if first.get("bytes") is not None or not isinstance(parse(first["text"]), _BEGINNINGS):
+            await self._hear(session, first)  # it came without a beginning, and counts all the same
 
     # -- both directions
 
-    async def _serve(self, session: Session) -> None:
-        parts = [
-            asyncio.create_task(part)
-            for part in (self._send_outputs(session), self._receive_all(session), self._watch())
-        ]
+    async def _serve(self, session: Session, filling: asyncio.Task[None]) -> None:
+        receiving = asyncio.create_task(self._receive_all(session))
+        parts = [receiving, asyncio.create_task(self._send_outputs(session)), asyncio.create_task(self._watch())]
         try:
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([*parts, filling], return_when=asyncio.FIRST_COMPLETED)
+            if done == {filling}:  # what he said last may have been to hang up
+                await asyncio.wait(parts, timeout=_LAST_S, return_when=asyncio.FIRST_COMPLETED)
             for part in done:
                 part.result()
-        except TimeoutError:
-            await self._close(TRY_AGAIN_LATER, "Too slow")
-        except WebSocketDisconnect:
-            return
         finally:
             for part in parts:
                 part.cancel()
@@ -165,35 +184,24 @@ class VoiceSocket:
                 return
 
     async def _receive_all(self, session: Session) -> None:
-        loop = asyncio.get_running_loop()
-        self._counted_at = loop.time()
+        """Who sends more messages than anybody needs is read more slowly, until he has sent more than can wait."""
         while self._errors <= _MOST_ERRORS:
-            message = await self._receive()
-            await self._pace(loop.time())
-            try:
-                if message.get("bytes") is not None:
-                    await self._sound(session, message["bytes"])
-                else:
-                    await self._take(session, message)
-                self._errors = max(0, self._errors - 1)
-            except VoiceHelperError as error:
-                self._errors += 2
-                await self._refuse(error)
-        await self._close(POLICY_VIOLATION, "Too much that means nothing")
+            message = dict(await self._inbox.next())
+            allowance = self._messages if message.get("bytes") is None else self._sounds
+            await asyncio.sleep(allowance.take(1.0, asyncio.get_running_loop().time()))
+            await self._hear(session, message)
+        raise Flooded
 
-    async def _receive(self) -> dict[str, Any]:
-        message = await self._socket.receive()
-        if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code", 1000))
-        return dict(message)
-
-    async def _pace(self, now: float) -> None:
-        """Who sends more messages than anybody needs is read more slowly."""
-        self._allowance = min(_MESSAGES_BURST, self._allowance + (now - self._counted_at) * _MESSAGES_PER_S)
-        self._counted_at = now
-        self._allowance -= 1
-        if self._allowance < 0:
-            await asyncio.sleep(-self._allowance / _MESSAGES_PER_S)
+    async def _hear(self, session: Session, message: dict[str, Any]) -> None:
+        try:
+            if message.get("bytes") is not None:
+                await self._sound(session, message["bytes"])
+            else:
+                await self._take(session, message)
+            self._errors = max(0, self._errors - 1)
+        except VoiceHelperError as error:
+            self._errors += 2
+            await self._refuse(error)
 
     async def _sound(self, session: Session, data: bytes) -> None:
         if len(data) > _LONGEST_SOUND:
@@ -248,7 +256,7 @@ class VoiceSocket:
                 await self._socket.send_bytes(data)
 
     async def _close(self, code: int, reason: str) -> None:
-        with suppress(TimeoutError, RuntimeError):
+        with suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
             async with asyncio.timeout(1.0), self._sending:
                 self._closed = True
                 await self._socket.close(code, reason)

@@ -6,8 +6,7 @@ import random
 import pytest
 
 from tests.fakes.realtime import Line
-from voicehelper.gateway.inbox import Flooded, Inbox
-from voicehelper.gateway.realtime.intake import Allowance
+from voicehelper.gateway.inbox import Allowance, Flooded, Inbox
 from voicehelper.gateway.realtime.parsing import LONGEST_EVENT, parse
 from voicehelper.gateway.realtime.refusals import Refusal
 from voicehelper.voice.commands import Close

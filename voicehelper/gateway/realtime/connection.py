@@ -9,9 +9,9 @@ import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from voicehelper.errors import Unavailable, VoiceHelperError
-from voicehelper.gateway.inbox import Flooded, Inbox
+from voicehelper.gateway.inbox import Allowance, Flooded, Inbox
 from voicehelper.gateway.realtime.dialogue import Dialogue
-from voicehelper.gateway.realtime.intake import Allowance, Intake
+from voicehelper.gateway.realtime.intake import Intake
 from voicehelper.gateway.realtime.parsing import parse
 from voicehelper.gateway.realtime.refusals import Refusal, ServerEvent, error_event, failure_event
 from voicehelper.gateway.realtime.telling import Teller

@@ -53,23 +53,3 @@ class Intake:
     def clear(self) -> None:
         """Forget it."""
         self._waiting = b""
-
-
-class Allowance:
-    """A token bucket: so much at once, so much a second.
-
-    Args:
-        burst: what may come at once.
-        rate: what may come in a second.
-        now: seconds, monotonic.
-    """
-
-    def __init__(self, burst: float, rate: float, now: float) -> None:
-        self._burst, self._rate = burst, rate
-        self._left, self._at = burst, now
-
-    def take(self, amount: float, now: float) -> float:
-        """Seconds to wait before what comes next, after `amount` came."""
-        self._left = min(self._burst, self._left + (now - self._at) * self._rate) - amount
-        self._at = now
-        return max(0.0, -self._left / self._rate)

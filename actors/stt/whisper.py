@@ -149,6 +149,9 @@ class Whisper:
             if utterance.request.final and encoded.shape[1] < _FRAMES:
                 return self._in_full(utterance)
             text, ids = guards.unrolled(text), []
+        once = guards.said_once(text, len(utterance.samples) / RATE)
+        if once != text:
+            text, ids = once, []
         words: tuple[Word, ...] = ()
         if utterance.request.words and ids:
             frames = len(utterance.samples) // HOP

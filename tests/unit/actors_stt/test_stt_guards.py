@@ -56,3 +56,18 @@ def test_loops_are_found_and_unrolled(text, once):
 )
 def test_people_repeat_themselves_too(text):
     assert not guards.loops(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "kept"),
+    [
+        ("退款要多少天才能到账。退款要多少天才能到账。", 2.4, "退款要多少天才能到账。"),
+        ("退款要多少天才能到账。退款要多少天才能到账。", 6.0, "退款要多少天才能到账。退款要多少天才能到账。"),
+        ("你好。你好。", 1.5, "你好。你好。"),
+        ("多久到账？多久到账。", 1.0, "多久到账？"),
+        ("Where is my order? Where is my order?", 1.3, "Where is my order?"),
+        ("第一句话。第二句话。", 0.5, "第一句话。第二句话。"),
+    ],
+)
+def test_a_sentence_that_nobody_can_say_twice_so_quickly(text: str, seconds: float, kept: str) -> None:
+    assert guards.said_once(text, seconds) == kept

@@ -210,8 +210,10 @@ class Caller:
         if isinstance(frame, bytes):
             kind, flags, generation, sample = _HEADER.unpack_from(frame)
             assert kind == 1 and not flags & 2, "PCM was asked for"
-            if generation == self.generation % 65536:
-                self._buffer.append(Piece(sample, frame[_HEADER.size :], bool(flags & 1)))
+            known = max(0, self.position - sample) * 2  # played while the session was taken up again
+            pcm = frame[_HEADER.size + known :]
+            if generation == self.generation % 65536 and pcm:
+                self._buffer.append(Piece(sample + known // 2, pcm, bool(flags & 1)))
             return
         event = json.loads(frame)
         event["received"] = time.monotonic()

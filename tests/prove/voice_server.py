@@ -12,14 +12,14 @@ from voicehelper.config import Settings
 from voicehelper.embedded.instance import open_instance
 
 REPLICAS = 2
-QUESTION = "退款申请通过后多久可以到账"
+QUESTION = "请问运费怎么计算"
+"""Whisper base hears it as it is said, in every voice of ours."""
 SECOND = "那么运费是怎么计算的呢"
 ANSWER = (
-    "退款申请通过后，款项会在三到五个工作日内退回原支付账户。如果超过五个工作日还没有到账，请联系人工客服核实处理进度。"
+    "运费按照收货地区和包裹重量计算。首重一公斤是十二元，续重每公斤是五元。"
+    "如果订单金额超过两百元，全国大部分地区都可以免费配送。"
 )
-
-
-REFUNDS = f"# {QUESTION}\n\n{QUESTION}？{ANSWER}\n"
+PASSAGE = f"# {QUESTION}\n\n{QUESTION}？{SECOND}？{ANSWER}\n"
 """The fake embedder knows nothing but characters: the question stands in the passage."""
 
 
@@ -27,7 +27,7 @@ REFUNDS = f"# {QUESTION}\n\n{QUESTION}？{ANSWER}\n"
 class VoiceCluster(Cluster):
     """Two gateway replicas; the recogniser and the synthesiser are deployments of their own."""
 
-    passage: str = REFUNDS
+    passage: str = PASSAGE
 
     def __post_init__(self) -> None:
         super().__post_init__()

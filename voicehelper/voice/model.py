@@ -94,8 +94,8 @@ class AnswerClause:
 
 @dataclass(frozen=True, slots=True)
 class AnswerPaused:
-    """All sound that is ready ends at output sample `end`; more is to come, but none is there (a tool runs). Optional:
-    with it, dead air in the middle of an answer is filled. The next `AnswerSounding` of the turn ends the pause."""
+    """All sound that is ready ends at output sample `end`; more is to come, but none is there (a tool runs): dead air
+    in the middle of an answer is filled. The next `AnswerSounding` of the turn ends the pause."""
 
     turn: int
     end: int

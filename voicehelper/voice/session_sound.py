@@ -66,6 +66,10 @@ class SoundOut:
         if facts is not None:
             self._put(facts)
 
+    async def paused(self, turn: int, end: int) -> None:
+        """See `Sink`."""
+        self._feed(model.AnswerPaused(turn, end))
+
     async def spoken(self, turn: int, end: int) -> None:
         """See `Sink`."""
         self._put(AnswerSaid(turn, end))

@@ -7,8 +7,8 @@ from voicehelper.voice.speaker_voice import Manner
 
 
 def voice_for(language: str, info: TextToSpeechInfo, default: str = "") -> str:
-    """`default` (the setting `tts.voice`), or the first voice whose own language it is, or that knows it, or at all; empty
-    where there is none, or no language."""
+    """`default` (the setting `tts.voice`), or the first voice whose own language it is, or that knows it, or at all;
+    empty where there is none, or no language."""
     if default or not language:
         return default
     own = [voice.name for voice in info.voices if voice.languages[:1] == (language,)]

@@ -6,7 +6,7 @@ where its frames go are the session's affair. Not thread-safe; time is the event
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from voicehelper.errors import VoiceHelperError
 from voicehelper.telemetry import get_logger
@@ -17,6 +17,8 @@ from voicehelper.voice.speaker_voice import SAMPLE, Manner, Sound, SpeakingVoice
 from voicehelper.voice.timeline import Clause, Heard, Timeline, restored
 
 log = get_logger(__name__)
+
+T = TypeVar("T")
 
 _LEAST_WAIT_S = 0.02
 
@@ -33,7 +35,11 @@ class Sink(Protocol):
         ...
 
     async def sounding(self, turn: int, sample: int) -> None:
-        """The first sound of the turn's answer is ready. Acknowledgements do not count."""
+        """The first sound of the turn's answer is ready, or the first after a pause. Acknowledgements do not count."""
+        ...
+
+    async def paused(self, turn: int, end: int) -> None:
+        """All sound of the turn's answer, up to `end`, is probably played; more is to come, but is not made yet."""
         ...
 
     async def spoken(self, turn: int, end: int) -> None:
@@ -71,6 +77,7 @@ class Speaker:
         self._telling: asyncio.Task[None] | None = None
         self._filling: asyncio.Task[None] | None = None
         self._begun: int | None = None  # the turn of whose answer something was sent
+        self._told: Literal["", "sounding", "paused"] = ""  # what the sink knows of it
         self._sending: tuple[int, Sound] | None = None
         self._before: dict[int, tuple[str, list[Clause]]] = {}
 
@@ -101,12 +108,14 @@ class Speaker:
         if self._telling is not None and not self._telling.done():
             self.stop()
         said, again = self._before.pop(turn, ("", []))
+        self._begun, self._told = turn if said else None, ""
         telling = Telling(self.voice, text, language, said, again)
         self._telling = self._start(self._tell(turn, telling))
 
     def acknowledge(self, turn: int, phrase: str, language: str = "") -> None:
-        """Say `phrase` while the turn's answer is waited for, unless something sounds by the time it is made."""
-        if self._begun == turn or self.sounding or (self._filling is not None and not self._filling.done()):
+        """Say `phrase` while the turn's answer, or more of it, is waited for, unless something sounds by the time it is
+        made."""
+        if not self._silent(turn) or (self._filling is not None and not self._filling.done()):
             return
         self._filling = self._start(self._fill(turn, phrase, language))
 
@@ -185,7 +194,7 @@ class Speaker:
         try:
             async with asyncio.TaskGroup() as group:
                 parts = [group.create_task(telling.read()), group.create_task(telling.make())]
-                while (told := await telling.next()) is not None:
+                while (told := await self._noting_silence(turn, telling.next())) is not None:
                     error = await self._say(turn, told, generation)
                     if error is not None:
                         telling.error = error
@@ -204,6 +213,8 @@ class Speaker:
 
     async def _say(self, turn: int, told: Told, generation: int) -> VoiceHelperError | None:
         """Send a clause; the error that broke it off."""
+        if told.before is None:  # meanwhile the silence may be filled
+            await self._noting_silence(turn, told.sound.reach(1))
         async with self._line:
             start, offset = self._sent, 0
             if told.before is not None and told.before.start < self._sent:
@@ -215,12 +226,30 @@ class Speaker:
             clause = self._clause(turn, told, start)
             self.timeline.add(clause)
             await self._sink.clause(clause)
-            if self._begun != turn:
+            if self._begun != turn or self._told != "sounding":
                 self._check(generation)
-                self._begun = turn
+                self._begun, self._told = turn, "sounding"
                 await self._sink.sounding(turn, self._sent)
             await self._send(told.sound, start, offset, False, generation)
             return told.sound.error
+
+    async def _noting_silence(self, turn: int, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives. Where all is played before it does, in the middle of an answer, the sink is told."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task}, timeout=0)
+            while not task.done() and self._begun == turn and self.sounding:
+                await asyncio.wait({task}, timeout=self._head.wait(self._sent, 0, _now()) + _LEAST_WAIT_S)
+            if not task.done() and self._begun == turn and self._told != "paused":
+                self._told = "paused"
+                await self._sink.paused(turn, self._sent)
+            return await task
+        finally:
+            task.cancel()
+
+    def _silent(self, turn: int) -> bool:
+        """Whether nothing sounds, and nothing of the turn's answer is ready to."""
+        return not self.sounding and (self._begun != turn or self._told == "paused")
 
     async def _offset(self, before: Clause, sound: Sound) -> int:
         """How much of a clause that is made again was played already."""
@@ -234,7 +263,7 @@ class Speaker:
         generation, sound = self.generation, Sound()
         await self.voice.make(phrase, language, sound, frequent=True)
         async with self._line:
-            if not sound.pcm or self._begun == turn or self.sounding or generation != self.generation:
+            if not sound.pcm or not self._silent(turn) or generation != self.generation:
                 return
             told = Told("", 0, 0, phrase, language, sound)
             clause = self._clause(turn, told, self._sent, acknowledgement=True)

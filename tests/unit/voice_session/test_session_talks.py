@@ -9,7 +9,7 @@ from voicehelper.conversations import Owner
 from voicehelper.ids import new_id
 from voicehelper.ports.speech import FakeSpeechToText
 from voicehelper.voice.calls import VoiceCalls
-from voicehelper.voice.commands import Close, Interrupt, SessionRequest, TypeText
+from voicehelper.voice.commands import Close, Interrupt, SessionRequest, SpeechChoices, TypeText
 from voicehelper.voice.model import Final, Partial, StateChanged
 from voicehelper.voice.outputs import (
     AnswerCut,
@@ -133,6 +133,24 @@ async def test_who_goes_on_before_he_hears_anything_has_asked_once():
     assert second.replaces == first.turn
     assert [(answer.question, answer.text) for answer in answers.answers] == [(second.text, "七天。")]
     assert second.text.startswith("我要退货")
+    await session.send(Close())
+    await phone.closed.wait()
+    await phone.hang_up()
+
+
+@virtual_time
+async def test_silence_in_the_middle_of_an_answer_is_filled():
+    answers = FakeAnswers(["您的订单我看一下。它明天下午就会到的。"], piece_s=9.0, pieces=2)
+    session, phone = await call(calls(answers=answers), speech=SpeechChoices(language="zh"))
+    await session.send(TypeText("订单到哪了？"))
+    await phone.until(AnswerSaid, timeout=60)
+    await asyncio.sleep(5)
+    clauses = phone.of(ClauseSaid)
+    fillers = [place for place, clause in enumerate(clauses) if clause.acknowledgement]
+    assert fillers and 0 < fillers[0] < len(clauses) - 1
+    assert "".join(clause.text for clause in clauses if not clause.acknowledgement) == answers.answers[0].text
+    assert [facts.acknowledged for facts in phone.of(Latency)] == [False]
+    assert phone.of(StateChanged)[-1].state == "listening"
     await session.send(Close())
     await phone.closed.wait()
     await phone.hang_up()

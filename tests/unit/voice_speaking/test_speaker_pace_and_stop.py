@@ -26,6 +26,9 @@ class Recorder:
     async def sounding(self, turn, sample):
         self.marks.append(("sounding", turn, sample))
 
+    async def paused(self, turn, end):
+        self.marks.append(("paused", turn, end))
+
     async def spoken(self, turn, end):
         self.marks.append(("spoken", turn, end))
 

@@ -31,6 +31,8 @@ async def address(harness: Harness) -> AsyncIterator[str]:
     harness.answerer.events = (AnswerStatus("answering"), AnswerDelta(LONG), AnswerDone("answered", model="fake"))
     calls = VoiceCalls(parts, harness.services.conversations)
     app = create_app(replace(harness.services, voice=calls))
+    # To make applications blocks the loop, on a slow machine for longer than a feed may be old.
+    await harness.services.authenticator._feed.poll()
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))

@@ -217,14 +217,16 @@ async def test_a_killed_replica(harness: Any, two: list[House]) -> None:
 async def kill(house: House) -> None:
     """As kill -9 would have it."""
     for session in list(house.calls._sessions.values()):
-        ended = [session._record._task, session._speaker._telling, *session._tasks]
-        session._record._store = None
+        record: Any = session._record
+        record._store = None
+        ended: list[Any] = [record._task, session._speaker._telling, *session._tasks]
         session._core.close()
-        if session._record._timer:
-            session._record._timer.cancel()
+        if record._timer:
+            record._timer.cancel()
         turn = session._asking._turn
         ended += [turn.relay, turn.asked] if turn else []
-        session._ending = asyncio.get_running_loop().create_future()
+        ending: Any = asyncio.get_running_loop().create_future()
+        session._ending = ending
         for task in ended:
             if task is not None:
                 task.cancel()

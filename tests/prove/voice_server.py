@@ -1,4 +1,4 @@
-"""A whole instance for the proofs of voice: real recogniser, synthesiser and detectors, a scripted language model."""
+"""A whole instance for the proofs of voice: everything is real but the language model, which is scripted."""
 
 import json
 from dataclasses import dataclass
@@ -20,12 +20,11 @@ ANSWER = (
     "如果订单金额超过两百元，全国大部分地区都可以免费配送。"
 )
 PASSAGE = f"# {QUESTION}\n\n{QUESTION}？{SECOND}？{ANSWER}\n"
-"""The fake embedder knows nothing but characters: the question stands in the passage."""
 
 
 @dataclass
 class VoiceCluster(Cluster):
-    """Two gateway replicas; the recogniser and the synthesiser are deployments of their own."""
+    """Two gateway replicas; recogniser, synthesiser and embedder are deployments of their own."""
 
     passage: str = PASSAGE
 
@@ -33,6 +32,8 @@ class VoiceCluster(Cluster):
         super().__post_init__()
         self.environment |= {
             "VOICEHELPER_NODES": json.dumps({"gateway": {"num_replicas": REPLICAS}}),
+            "VOICEHELPER_EMBEDDER": json.dumps({"backend": "ctranslate2"}),  # questions come as they were heard
+            "VOICEHELPER_TOPOLOGY__EMBEDDER": "deployment",
             "VOICEHELPER_VOICE": json.dumps({"dead_air_ms": 0, "sessions_per_user": 1000}),
         }
 

@@ -17,6 +17,9 @@ WITHIN_S = 30.0
 REPEAT_S = 0.2
 _ALIKE = 0.9
 _WINDOW_S = 0.1
+_SHIFT_S = 0.6
+_LIKE = 0.9
+_QUIET = 300
 
 
 @dataclass
@@ -192,6 +195,10 @@ def _messages(server: VoiceCluster, talk: Conversation) -> list[str]:
     if roles != ["user", "assistant"] * talk.asked:
         wrong.append(f"{talk.asked} questions, stored {roles.count('user')} and {roles.count('assistant')} answers")
     answers = {(item["status"], item["content"]) for item in items if item["role"] == "assistant"}
+    for turn in talk.turns():
+        said = {clause["start"]: clause["text"] for clause in talk.call.of("audio.clause", turn=turn)}
+        if (text := "".join(said[start] for start in sorted(said))) != ANSWER:
+            wrong.append(f"said of an answer: {text}")
     wrong += [f"an answer is {status}: {text[:60]}" for status, text in answers - {("completed", ANSWER)}]
     return wrong
 
@@ -205,17 +212,19 @@ class _Sound:
     longest_gap: float = 0.0
     alike: float = 1.0
     length: float = 0.0
+    longer: float = 0.0
 
     @property
     def ok(self) -> bool:
         """Nothing said twice, nothing left out, and it was the same voice."""
-        return self.longest_repeat <= REPEAT_S and self.longest_gap <= REPEAT_S and self.alike >= _ALIKE
+        whole = max(self.longest_repeat, self.longest_gap, self.longer) <= REPEAT_S
+        return whole and self.alike >= _ALIKE
 
     def __str__(self) -> str:
         return (
             f"{self.answers} answers of {self.length:.1f} s compared with an undisturbed one: longest repetition"
-            f" {self.longest_repeat * 1000:.0f} ms, longest gap {self.longest_gap * 1000:.0f} ms, windows alike"
-            f" {self.alike:.3f} at worst"
+            f" {self.longest_repeat * 1000:.0f} ms, longest gap {self.longest_gap * 1000:.0f} ms, at most"
+            f" {self.longer * 1000:.0f} ms longer, windows alike {self.alike:.3f} at worst"
         )
 
     @classmethod
@@ -229,6 +238,7 @@ class _Sound:
                 repeat, gap = _order(talk.call.played, span)
                 found.longest_repeat = max(found.longest_repeat, repeat / rate)
                 found.longest_gap = max(found.longest_gap, gap / rate)
+                found.longer = max(found.longer, (span[1] - span[0] - len(model)) / rate)
                 found.alike = min(found.alike, _alike(model, _samples(talk.call.played, span), rate))
         return found
 
@@ -255,14 +265,26 @@ def _samples(played: list[Piece], span: tuple[int, int]) -> "np.ndarray[Any, np.
 
 
 def _alike(model: Any, sound: Any, rate: int) -> float:
-    """Share of windows that are the model's at the same place."""
-    size = int(rate * _WINDOW_S)
-    count = max(len(model), len(sound)) // size
-    same = 0
-    for n in range(count):
-        a, b = model[n * size : (n + 1) * size], sound[n * size : (n + 1) * size]
-        if len(a) == len(b) == size:
-            scale = float(np.linalg.norm(a) * np.linalg.norm(b))
-            quiet = float(np.abs(a).max(initial=0)) < 200 and float(np.abs(b).max(initial=0)) < 200
-            same += quiet or (scale > 0 and float(a @ b) / scale > 0.95)
+    """Share of windows of `sound` that are in `model`, at most `_SHIFT_S` from the same place: where a clause ends
+    depends on when its text came, and moves what follows a little."""
+    size, reach = int(rate * _WINDOW_S), int(rate * _SHIFT_S)
+    same = count = 0
+    for at in range(0, len(sound) - size, size):
+        window = sound[at : at + size]
+        count += 1
+        if np.abs(window).max() < _QUIET:
+            same += 1
+            continue
+        near = model[max(0, at - reach) : at + size + reach]
+        same += len(near) >= size and _best(near, window) > _LIKE
     return same / max(count, 1)
+
+
+def _best(near: Any, window: Any) -> float:
+    """The highest correlation of `window` with a stretch of `near`, 1 for the same sound at any loudness."""
+    length = len(near) + len(window)
+    product = np.fft.irfft(np.fft.rfft(near, length) * np.conj(np.fft.rfft(window, length)), length)
+    energy = np.cumsum(np.concatenate([[0.0], near.astype(np.float64) ** 2]))
+    stretches = energy[len(window) :] - energy[: -len(window)]
+    scale = np.sqrt(np.maximum(stretches, 1.0)) * float(np.linalg.norm(window))
+    return float((product[: len(stretches)] / scale).max())

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import signal
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,10 @@ class Conversation:
     def turns(self) -> list[int]:
         """Numbers of the turns that were heard, each once."""
         return list(dict.fromkeys(event["turn"] for event in self.call.of("transcript.final")))
+
+    def resumed(self) -> str:
+        """How its connections went."""
+        return f"{len(self.call.resumes)} resumes, state {[e['state'] for e in self.call.of('state')[-2:]]}"
 
     @property
     def answering(self) -> bool:
@@ -142,8 +147,12 @@ async def _roll(server: VoiceCluster, question: bytes, callers: int) -> tuple[st
         speaking = [asyncio.create_task(_go_on(talk, stop)) for talk in talks]
         await _until(lambda: any(talk.answering for talk in talks), 90)
         took = await asyncio.to_thread(server.redeploy)
-        asked = [talk.asked for talk in talks]
-        await _until(lambda: all(talk.asked > n or talk.call.lost for talk, n in zip(talks, asked, strict=True)), 150)
+        for talk, n in zip(talks, [talk.asked for talk in talks], strict=True):
+            with suppress(TimeoutError):
+                await _until(lambda talk=talk, n=n: talk.asked > n or bool(talk.call.lost), 60)
+            if talk.asked == n:
+                last = [event["type"] for event in talk.call.events[-6:]]
+                talk.wrong.append(f"no answer in the minute after the update; {talk.resumed()}; last {last}")
         stop.set()
         for task, talk in zip(speaking, talks, strict=True):
             try:

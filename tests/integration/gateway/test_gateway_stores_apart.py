@@ -17,7 +17,8 @@ from voicehelper.stores.postgres.pool import Pool
 
 LABELS = {
     *("route", "method", "status", "stage", "outcome", "why", "source", "what", "limit", "model", "kind", "queue"),
-    *("group", "le", "topic", "generation", "implementation", "major", "minor", "patchlevel", "version", "reason"),
+    *("group", "le", "topic", "generation", "implementation", "major", "minor", "patchlevel", "version"),
+    *("reason", "part"),
 }
 """Every label there is. Each has values that we chose, or that the deployment did (models)."""
 

@@ -4,11 +4,14 @@ import asyncio
 import json
 
 import httpx
+import pytest
 
 from tests.integration.gateway.page.conftest import Tab
 from voicehelper.ids import new_id
 from voicehelper.ports.chat import ChatUsage
 from voicehelper.rag.events import AnswerCitations, AnswerDelta, AnswerDone, AnswerEvent, AnswerStatus, Citation
+
+pytestmark = pytest.mark.slow  # a browser, and sound in real time
 
 ANSWER = "退款审核通过后原路退回，**信用卡**需要3至7个工作日到账。\n\n- 余额：即时\n- 微信、支付宝：1至3个工作日"
 CHUNK = new_id()

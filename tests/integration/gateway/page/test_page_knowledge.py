@@ -3,7 +3,11 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.integration.gateway.page.conftest import Tab
+
+pytestmark = pytest.mark.slow  # a browser, and sound in real time
 
 GOOD = {"name": "退换货政策.md", "mimeType": "text/markdown", "buffer": "# 退货\n七天无理由。".encode()}
 BAD = {"name": "坏.pdf", "mimeType": "application/pdf", "buffer": b"not a pdf"}

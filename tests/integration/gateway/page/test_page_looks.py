@@ -8,6 +8,8 @@ from tests.integration.gateway.page.conftest import TAP, Site, Tab
 from tests.integration.gateway.page.test_page_call import begin, turn
 from tests.integration.gateway.page.test_page_chat import script
 
+pytestmark = pytest.mark.slow  # a browser, and sound in real time
+
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
 
 # Every text's contrast with what lies behind it, by WCAG's formula; those below 4.5 (3 for large text).

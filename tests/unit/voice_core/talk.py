@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from tests.unit.voice_core.turn_times import Stopwatch, TurnTimes
 from voicehelper.voice import model as m
 from voicehelper.voice.journal import Entry, Journal, decode_state, encode_state
-from voicehelper.voice.latency import Stopwatch, TurnTimes
 from voicehelper.voice.machine import step
 from voicehelper.voice.replay import replay
 from voicehelper.voice.state import SessionState, needed_from

@@ -53,6 +53,7 @@ SECTIONS = (
     Section(
         "voice-speech", "Speech synthesis: first sound, what is understood", "benchmarks.bench_voice_speech", (), 600
     ),
+    Section("voice-chain", "Twenty spoken questions to the whole product", "benchmarks.bench_voice_chain", (), 1500),
     Section("voice-peers", "A voice session beside Pipecat", "benchmarks.bench_voice_peers", (), 1200),
     Section("chat", "The chat actor", "benchmarks.bench_chat", (), 600, asked_for=True),
     Section("answers", "The forty questions", "benchmarks.eval_answers", (), 900, asked_for=True),

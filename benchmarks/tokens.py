@@ -24,6 +24,7 @@ from voicehelper.identity import Authenticator
 from voicehelper.ids import new_id
 from voicehelper.stores.postgres.guard import SYSTEM, transaction
 from voicehelper.stores.postgres.identity_changes import record_change
+from voicehelper.telemetry import configure_logging
 
 _USERS, _KEYS, _REVOKED = 1000, 1000, 2000
 _ROUNDS = 5
@@ -220,6 +221,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=4000, help="distinct tokens")
     parser.add_argument("--seconds", type=float, default=3.0, help="of offered load")
     arguments = parser.parse_args()
+    configure_logging("WARNING")
     asyncio.run(measure(arguments.tokens, arguments.seconds))
 
 

@@ -45,7 +45,7 @@ async def voice_calls(
         settings.voice,
         await _cache(nodes),
         hot_words=hot_words,
-        prepare=(await questions_ahead(nodes, conversations)).prepare,
+        prepare=(await questions_ahead(nodes, conversations)).prepare if settings.voice.run_ahead else None,
         voice=settings.tts.voice,
     )
     if parts.cache is not None:

@@ -233,6 +233,7 @@ class VoiceSettings(Section):
     vad: Literal["silero", "fake"] = Field("silero", description="Voice activity model; `fake` hears loudness")
     vad_threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which a frame is speech")
     turn_model: Literal["smart-turn", "off"] = Field("off", description="Audio end-of-turn model (docs/adr/0012)")
+    run_ahead: bool = Field(True, description="Retrieve, and read the prompt, while the user still speaks")
     min_silence_ms: int = Field(300, ge=100, le=3000)
     max_silence_ms: int = Field(1000, ge=200, le=5000)
     dead_air_ms: int = Field(1500, ge=0, description="Silence after a turn that is filled with a word; 0 for never")

@@ -24,7 +24,7 @@ SENTENCE = "退款申请通过后，款项会在三到五个工作日内退回�
 REFUNDS = f"{SENTENCE}\n"
 QUESTION = "退款申请通过后，款项会在三到五个工作日内退回原支付账户吗？"
 """Near enough to the only passage for the fake embedder, which knows nothing but characters."""
-GATEWAY = "ray::ServeReplica:voicehelper:gateway"
+REPLICA = "ray::ServeReplica:voicehelper:"
 
 
 @dataclass
@@ -98,12 +98,12 @@ class Cluster(Server):
         headers = {"Authorization": f"Bearer {self.login()['access_token']}"}
         return httpx.Client(base_url=self.url, timeout=60, headers=headers, trust_env=False)
 
-    def replicas(self) -> list[int]:
-        """Process ids of the gateway's replicas."""
-        found = []
+    def replicas(self, node: str = "gateway") -> list[int]:
+        """Process ids of a node's replicas."""
+        title, found = REPLICA + node, []
         for process in psutil.process_iter():
             try:
-                if process.name().startswith(GATEWAY[:15]) and "".join(process.cmdline()).startswith(GATEWAY):
+                if process.name().startswith(title[:15]) and "".join(process.cmdline()).startswith(title):
                     found += [process.pid] if process.environ().get(MARK) == str(self.home.absolute()) else []
             except (psutil.Error, OSError):
                 continue

@@ -18,12 +18,13 @@ from tests.prove import voice_page
 from tests.prove.report import Report
 from tests.prove.server import ROOT
 from tests.prove.voice_fuzz import fuzz
-from tests.prove.voice_kills import roll, survive
+from tests.prove.voice_kills import outlive, roll, survive
 from tests.prove.voice_openai import Talk, speech, talk
 from tests.prove.voice_server import ANSWER, QUESTION, SECOND, VoiceCluster
 from voicehelper.telemetry import configure_logging
 
 RESUMES = int(os.environ.get("RESUMES") or 20)
+MODEL_KILLS = 8
 CALLS = 10
 RANDOM_STRINGS = 10_000
 
@@ -90,6 +91,8 @@ def _use(report: Report, server: VoiceCluster, points: set[str], seed: int) -> N
     if "2" in points:
         with report.point(f"2. {RESUMES} answers whose replica is killed in the middle") as outcome:
             outcome.figure, outcome.ok = survive(server, RESUMES, seed)
+        with report.point(f"2. {MODEL_KILLS} kills of the models' processes while answers sound") as outcome:
+            outcome.figure, outcome.ok = outlive(server, MODEL_KILLS, seed)
         with report.point(f"2. a rolling update under {CALLS} calls") as outcome:
             outcome.figure, outcome.ok = roll(server, CALLS)
 

@@ -1,6 +1,7 @@
 """Point 2: gateway replicas are killed in the middle of answers, and replaced by a rolling update, under live calls."""
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from tests.prove.server import wait_until
 from tests.prove.voice_caller import Caller, Piece
 from tests.prove.voice_server import ANSWER, REPLICAS, VoiceCluster
 
@@ -64,7 +66,7 @@ class Conversation:
 
 
 def survive(server: VoiceCluster, wanted: int, seed: int, callers: int = 4) -> tuple[str, bool]:
-    """Kill replicas until `wanted` answers were cut and resumed."""
+    """Kill replicas until `wanted` of the kills came in the middle of an answer."""
     question = server.speech_of_question()
     return asyncio.run(_survive(server, question, wanted, random.Random(seed), callers))
 
@@ -73,6 +75,12 @@ def roll(server: VoiceCluster, callers: int) -> tuple[str, bool]:
     """A rolling update under `callers` calls."""
     question = server.speech_of_question()
     return asyncio.run(_roll(server, question, callers))
+
+
+def outlive(server: VoiceCluster, times: int, seed: int, callers: int = 2) -> tuple[str, bool]:
+    """Kill the recogniser and the synthesiser in turns, `times` in all, while answers sound."""
+    question = server.speech_of_question()
+    return asyncio.run(_outlive(server, question, times, random.Random(seed), callers))
 
 
 async def _survive(
@@ -84,29 +92,69 @@ async def _survive(
         reference = talks[0].spoken[0]
         stop = asyncio.Event()
         speaking = [asyncio.create_task(_go_on(talk, stop)) for talk in talks]
-        kills = cut = 0
-        while cut < wanted and kills < 4 * wanted and not any(task.done() for task in speaking):
-            kills, cut = kills + 1, cut + await _kill(server, talks, rng)
-        stop.set()
-        for task, talk in zip(speaking, talks, strict=True):
-            try:
-                await asyncio.wait_for(task, 150)
-            except (TimeoutError, ConnectionError) as error:
-                talk.wrong.append(f"{type(error).__name__}: {error}")
+        kills = hits = cut = 0
+        while hits < wanted and kills < 4 * wanted and not any(task.done() for task in speaking):
+            answers = await _kill(server, talks, rng)
+            kills, hits, cut = kills + 1, hits + (answers > 0), cut + answers
+        await _ended(talks, speaking, stop)
     finally:
         await asyncio.gather(*(talk.call.__aexit__() for talk in talks))
-    wrong = [fault for talk in talks for fault in talk.wrong + _messages(server, talk)]
+    wrong = _faults(server, talks)
     sound = _Sound.of(talks, talks[0], reference)
     resumes = [resume for talk in talks for resume in talk.call.resumes]
     longest = max((resume.seconds for resume in resumes), default=0.0)
-    ok = cut >= wanted and longest <= WITHIN_S and not wrong and sound.ok
+    ok = hits >= wanted and longest <= WITHIN_S and not wrong and sound.ok
     asked = sum(talk.asked for talk in talks)
     figure = (
-        f"{kills} kills, {cut} answers cut in the middle, {len(resumes)} resumes (median"
+        f"{kills} kills, {hits} in the middle of {cut} answers, {len(resumes)} resumes (median"
         f" {np.median([r.seconds for r in resumes] or [0]):.1f} s, longest {longest:.1f} s); {asked} questions,"
         f" {len(wrong)} wrong {wrong[:4]}; {sound}"
     )
     return figure, ok
+
+
+async def _outlive(
+    server: VoiceCluster, question: bytes, times: int, rng: random.Random, callers: int
+) -> tuple[str, bool]:
+    talks = await _dial(server, question, callers)
+    away: list[float] = []
+    try:
+        await talks[0].ask()
+        reference = talks[0].spoken[0]
+        stop = asyncio.Event()
+        speaking = [asyncio.create_task(_go_on(talk, stop)) for talk in talks]
+        for number in range(times):
+            node = ("tts", "stt")[number % 2]
+            await _until(lambda: any(talk.answering for talk in talks), 90)
+            await asyncio.sleep(rng.uniform(0, 3.0))
+            pids = await asyncio.to_thread(server.replicas, node)
+            os.kill(rng.choice(pids), signal.SIGKILL)
+            away.append(await asyncio.to_thread(_replaced, server, node, pids))
+        await _ended(talks, speaking, stop)
+    finally:
+        await asyncio.gather(*(talk.call.__aexit__() for talk in talks))
+    wrong = _faults(server, talks)
+    errors = [event["code"] for talk in talks for event in talk.call.of("error")]
+    sound = _Sound.of(talks, talks[0], reference)
+    figure = (
+        f"{times} kills of synthesiser and recogniser in turns (a new process after {max(away):.1f} s at most),"
+        f" {sum(talk.asked for talk in talks)} questions, {len(wrong)} wrong {wrong[:4]}, errors {errors}; {sound}"
+    )
+    return figure, not wrong and not errors and sound.ok
+
+
+def _replaced(server: VoiceCluster, node: str, before: list[int]) -> float:
+    return wait_until(lambda: bool(set(server.replicas(node)) - set(before)), 60, every=0.1)
+
+
+async def _ended(talks: list[Conversation], speaking: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    """No more questions; those that were asked are answered, or noted as wrong."""
+    stop.set()
+    for task, talk in zip(speaking, talks, strict=True):
+        try:
+            await asyncio.wait_for(task, 150)
+        except (TimeoutError, ConnectionError) as error:
+            talk.wrong.append(f"{type(error).__name__}: {error}")
 
 
 async def _kill(server: VoiceCluster, talks: list[Conversation], rng: random.Random) -> int:
@@ -153,15 +201,10 @@ async def _roll(server: VoiceCluster, question: bytes, callers: int) -> tuple[st
             if talk.asked == n:
                 last = [event["type"] for event in talk.call.events[-6:]]
                 talk.wrong.append(f"no answer in the minute after the update; {talk.resumed()}; last {last}")
-        stop.set()
-        for task, talk in zip(speaking, talks, strict=True):
-            try:
-                await asyncio.wait_for(task, 150)
-            except (TimeoutError, ConnectionError) as error:
-                talk.wrong.append(f"{type(error).__name__}: {error}")
+        await _ended(talks, speaking, stop)
     finally:
         await asyncio.gather(*(talk.call.__aexit__() for talk in talks))
-    wrong = [fault for talk in talks for fault in talk.wrong + _messages(server, talk)]
+    wrong = _faults(server, talks)
     resumes = [resume for talk in talks for resume in talk.call.resumes]
     dropped = sum(bool(talk.call.lost) for talk in talks)
     figure = (
@@ -192,6 +235,17 @@ async def _until(condition: Any, seconds: float) -> None:
             return
         await asyncio.sleep(0.05)
     raise TimeoutError(f"not within {seconds} s")
+
+
+def _faults(server: VoiceCluster, talks: list[Conversation]) -> list[str]:
+    """What is wrong with all of them; what such a call was sent is kept beside the log."""
+    found: list[str] = []
+    for talk in talks:
+        if faults := talk.wrong + _messages(server, talk):
+            found += faults
+            kept = server.log.with_name(f"call-{talk.call.facts['session_id']}.jsonl")
+            kept.write_text("\n".join(json.dumps(event, ensure_ascii=False) for event in talk.call.events))
+    return found
 
 
 def _messages(server: VoiceCluster, talk: Conversation) -> list[str]:

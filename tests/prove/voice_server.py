@@ -72,7 +72,8 @@ class VoiceCluster(Cluster):
             listed: dict[str, Any] = ray.get("/api/serve/applications/").raise_for_status().json()
             config = next(iter(listed["applications"].values()))["deployed_app_config"]
             args = config.setdefault("args", {})
-            args.setdefault("telemetry", {})["log_level"] = "ERROR"
+            telemetry = args.setdefault("telemetry", {})
+            telemetry["log_level"] = "WARNING" if telemetry.get("log_level") == "ERROR" else "ERROR"
             wanted = {k: listed[k] for k in ("http_options", "grpc_options", "proxy_location") if listed.get(k)}
             ray.put("/api/serve/applications/", json=wanted | {"applications": [config]}).raise_for_status()
 

@@ -14,8 +14,8 @@ from voicehelper.voice.session_parts import Parts, Place
 
 log = get_logger(__name__)
 
-_PATIENCE_S = 6.0
-"""How long a final waits for a recogniser that restarts or is busy."""
+_PATIENCE_S = 20.0
+"""How long a final waits for a recogniser that restarts or is busy: what he said is not asked for twice."""
 
 _RETRY_S = 0.25
 

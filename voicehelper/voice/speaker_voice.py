@@ -20,6 +20,7 @@ NOBODY = UUID(int=0)
 """In place of a tenant, for what is ours."""
 
 _GRAIN_MS = 20  # clauses are filled up with silence to whole steps of this, which is what codecs take
+_PATIENCE_S = 20.0  # a replacement has to load its model, on a machine that has other things to do
 _AGAIN_S = 0.3
 
 
@@ -121,21 +122,28 @@ class SpeakingVoice:
             self._cache.keep(key, bytes(sound.pcm), frequent)
 
     async def _synthesize(self, utterance: Utterance, sound: Sound) -> None:
-        """Once more where nothing was made yet and the reason may have passed."""
-        try:
-            await self._pieces(utterance, sound)
-        except (Unavailable, Overloaded):
-            if sound.pcm:
-                raise
+        """Goes on where it broke off, as long as what broke it may pass: a synthesiser is replaced in the middle of
+        calls. One that never says the same twice (`TextToSpeechInfo.deterministic`) goes on at about that place."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PATIENCE_S
+        while True:
+            try:
+                await self._pieces(utterance, sound)
+                return
+            except (Unavailable, Overloaded):
+                if loop.time() > deadline:
+                    raise
             await asyncio.sleep(_AGAIN_S)
-            await self._pieces(utterance, sound)
 
     async def _pieces(self, utterance: Utterance, sound: Sound) -> None:
+        known = len(sound.pcm)
         with stage("voice.synthesize"):
             pieces: AsyncIterator[bytes] = self._tts.synthesize(utterance)
             async with aclosing(pieces) as made:  # type: ignore[type-var]
                 async for pcm in made:
-                    sound.add(pcm)
+                    if new := pcm[known:]:
+                        sound.add(new)
+                    known = max(0, known - len(pcm))
 
     def _utterance(self, spoken: str, language: str) -> Utterance:
         return replace(Utterance(spoken, language), **{name: getattr(self.manner, name) for name in Manner.__slots__})

@@ -204,18 +204,48 @@ class BrokenTts(FakeTextToSpeech):
 
 @virtual_time
 async def test_a_synthesiser_that_is_gone_ends_the_turn_with_its_error():
-    mouth, sink, _ = await speaker(BrokenTts(10))
+    mouth, sink, _ = await speaker(BrokenTts(1000))
     mouth.say(1, pieces(*TEXT))
-    await asyncio.sleep(5)
+    await asyncio.sleep(60)
     assert sink.marks == [("unspoken", 1, ModelUnavailable.code)]
 
 
 @virtual_time
-async def test_a_synthesiser_that_is_back_soon_is_asked_again():
-    mouth, sink, _ = await speaker(BrokenTts(1))
+async def test_a_synthesiser_that_is_back_in_a_quarter_of_a_minute_is_asked_again():
+    mouth, sink, _ = await speaker(BrokenTts(50))
     mouth.say(1, pieces(*TEXT))
     await asyncio.sleep(60)
     assert sink.marks[-1][0] == "spoken"
+
+
+class DyingTts(FakeTextToSpeech):
+    """Dies in the middle of every clause, twice: the second time further on."""
+
+    def __init__(self):
+        super().__init__()
+        self.lives = {}
+
+    async def synthesize(self, utterance):
+        life = self.lives[utterance.text] = self.lives.get(utterance.text, 0) + 1
+        given = 0
+        async for pcm in super().synthesize(utterance):
+            if life <= 2 and given + len(pcm) > 4_000 * life:
+                yield pcm[: 4_000 * life - given]
+                raise ModelUnavailable
+            given += len(pcm)
+            yield pcm
+
+
+@virtual_time
+async def test_a_clause_whose_synthesiser_dies_goes_on_at_the_same_sample():
+    heard = []
+    for tts in (FakeTextToSpeech(), DyingTts()):
+        mouth, sink, _ = await speaker(tts)
+        mouth.say(1, pieces(*TEXT))
+        await asyncio.sleep(120)
+        assert sink.marks[-1][0] == "spoken"
+        heard.append(b"".join(frame.pcm for frame in sink.frames))
+    assert heard[0] == heard[1]
 
 
 @virtual_time

@@ -47,6 +47,19 @@ class StoredKey(View):
     revoked_at: datetime | None
 
 
+class StoredCall(View):
+    """A voice session that was not tidied away yet: its options, and the journal of all that happened in it, with what
+    was understood. Sound is not stored."""
+
+    id: UUID
+    conversation_id: UUID
+    started_at: datetime
+    ended_at: datetime | None
+    reason: str
+    options: dict[str, Any]
+    journal: list[Any]
+
+
 class StoredAct(View):
     """An entry of the audit log by the user or about the user."""
 
@@ -69,6 +82,7 @@ class UserExport(View):
     conversations: list[ConversationView]
     messages: list[MessageView]
     feedback: list[FeedbackView]
+    voice_sessions: list[StoredCall]
     audit: list[StoredAct]
 
 

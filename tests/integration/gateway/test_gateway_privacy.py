@@ -18,7 +18,30 @@ async def live(harness: Any, email: str, role: str = "member") -> tuple[User, An
     feedback = f"{PATH}/{conversation}/messages/{turn['answer']['id']}/feedback"
     response = await client.put(feedback, json={"rating": "up", "comment": "谢谢"}, headers={"Idempotency-Key": "k1"})
     assert response.status_code == 200, response.text
+    await called(harness, user, conversation)
     return user, client, conversation
+
+
+async def called(harness: Any, user: User, conversation: str) -> None:
+    """A call of the user's, with a journal in two rows."""
+    session = uuid4()
+    await harness.pool.execute(
+        "INSERT INTO voice_sessions (id, tenant_id, user_id, conversation_id, token_hash, options, snapshot)"
+        " VALUES ($1, $2, $3, $4, 'x', $5, $5)",
+        session,
+        user.tenant_id,
+        user.id,
+        UUID(conversation),
+        {},
+    )
+    for seq, entries in ((2, [["c", 3]]), (0, [["a", 1], ["b", 2]])):
+        await harness.pool.execute(
+            "INSERT INTO voice_journal (session_id, seq, tenant_id, entries) VALUES ($1, $2, $3, $4)",
+            session,
+            seq,
+            user.tenant_id,
+            entries,
+        )
 
 
 async def traces(harness: Any, user_id: UUID) -> dict[str, int]:
@@ -47,7 +70,9 @@ async def test_an_export_holds_everything(harness: Any) -> None:
     assert exported["messages"][0]["content"] == "身份证丢了怎么办"
     assert [(one["rating"], one["comment"]) for one in exported["feedback"]] == [("up", "谢谢")]
     assert "user.exported" in [act["action"] for act in exported["audit"]]
-    assert set(exported) == {"user", "sessions", "api_keys", "conversations", "messages", "feedback", "audit"}
+    assert [call["journal"] for call in exported["voice_sessions"]] == [[["a", 1], ["b", 2], ["c", 3]]]
+    sections = {"user", "sessions", "api_keys", "conversations", "messages", "feedback", "voice_sessions", "audit"}
+    assert set(exported) == sections
 
 
 async def test_erasure_leaves_nothing_but_the_proof(harness: Any) -> None:

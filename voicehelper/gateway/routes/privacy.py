@@ -16,7 +16,15 @@ from voicehelper.gateway.routes.conversations import conversation_view, message_
 from voicehelper.identity import Principal
 from voicehelper.wire.common import View
 from voicehelper.wire.conversations import FeedbackView
-from voicehelper.wire.privacy import ErasureView, StoredAccount, StoredAct, StoredKey, StoredSession, UserExport
+from voicehelper.wire.privacy import (
+    ErasureView,
+    StoredAccount,
+    StoredAct,
+    StoredCall,
+    StoredKey,
+    StoredSession,
+    UserExport,
+)
 
 router = APIRouter(prefix="/users/{user_id}", tags=["privacy"])
 
@@ -27,8 +35,8 @@ _EXPORTED: dict[int | str, dict[str, Any]] = {200: {"description": "Everything, 
 
 @router.get("/export", summary="Everything stored about a user", response_model=UserExport, responses=_EXPORTED)
 async def export_user(user_id: UUID, caller: Officer, services: Wired) -> Response:
-    """Account, logins, keys, conversations with all messages, feedback, and what the audit log says. Leaves an entry
-    in the audit log itself."""
+    """Account, logins, keys, conversations with all messages, feedback, calls, and what the audit log says. Leaves an
+    entry in the audit log itself."""
     privacy = services.privacy
     user = await privacy.export(caller, user_id)
     parts = json_document(
@@ -39,6 +47,7 @@ async def export_user(user_id: UUID, caller: Officer, services: Wired) -> Respon
             "conversations": _conversations(privacy.conversations(caller, user_id)),
             "messages": message_texts(privacy.messages(caller, user_id)),
             "feedback": _texts(privacy.section(caller, user_id, "feedback"), FeedbackView.model_validate),
+            "voice_sessions": _texts(privacy.section(caller, user_id, "voice_sessions"), StoredCall.model_validate),
             "audit": _texts(privacy.section(caller, user_id, "audit"), StoredAct.model_validate),
         }
     )

@@ -26,6 +26,10 @@ _SECTIONS: dict[Section, str] = {
     " WHERE tenant_id = $1 AND user_id = $2",
     "feedback": "id, message_id, rating, comment, created_at, updated_at FROM feedback"
     " WHERE tenant_id = $1 AND user_id = $2",
+    "voice_sessions": "id, conversation_id, started_at, ended_at, reason, options, (SELECT coalesce("
+    "jsonb_agg(entry ORDER BY j.seq, place), '[]') FROM voice_journal j, jsonb_array_elements(j.entries)"
+    " WITH ORDINALITY AS e (entry, place) WHERE j.session_id = voice_sessions.id) AS journal FROM voice_sessions"
+    " WHERE tenant_id = $1 AND user_id = $2",
     "audit": "id, at, action, resource, resource_id, outcome, address, details FROM audit_logs"
     " WHERE tenant_id = $1 AND (actor_id = $2::uuid OR details->>'user_id' = $2::uuid::text"
     " OR resource = 'user' AND resource_id = $2::uuid::text)",

@@ -11,6 +11,7 @@ from voicehelper.conversations import AnswerService, ConversationDirectory
 from voicehelper.errors import ModelUnavailable
 from voicehelper.ports.clock import SystemClock
 from voicehelper.ports.speech import TurnDetector, VoiceActivityDetector
+from voicehelper.stores.postgres.passages import PostgresPassages
 from voicehelper.stores.postgres.voice_sessions import PostgresSessions
 from voicehelper.stores.spoken_cache import RedisSpokenStore
 from voicehelper.telemetry import get_logger
@@ -19,6 +20,7 @@ from voicehelper.voice.session_parts import Parts, TenantWords
 from voicehelper.voice.speaker import SpeakingVoice
 from voicehelper.voice.speaker_advance import make_in_advance
 from voicehelper.voice.spoken_cache import SpokenCache
+from voicehelper.voice.vocabularies import Vocabularies
 
 log = get_logger(__name__)
 
@@ -47,6 +49,7 @@ async def voice_calls(
         hot_words=hot_words,
         prepare=(await questions_ahead(nodes, conversations)).prepare if settings.voice.run_ahead else None,
         voice=settings.tts.voice,
+        vocabularies=Vocabularies(PostgresPassages(await database(nodes)).wording, SystemClock()),
     )
     if parts.cache is not None:
         nodes.try_once("phrases", _phrases(parts))

@@ -19,6 +19,7 @@ MAX_COMPRESSION = 2.4
 CHARACTERS_A_SECOND = 6.5  # of Chinese; quick speakers say six
 LATIN_LETTERS_A_SECOND = 20.0
 _SENTENCE = re.compile(r"[^。.？?！!]+[。.？?！!]*")
+_LISTED = 2
 _LOOP = re.compile(r"(.{2,}?)\1{3,}", re.DOTALL)  # four times the same, at least two characters
 
 _CREDITS = re.compile(
@@ -52,9 +53,10 @@ def hallucinated(text: str, no_speech: float, log_probability: float) -> bool:
 
 
 def echoes(text: str, prompts: Iterable[str]) -> bool:
-    """Whether the text is the prompt again."""
-    said = bare(text)
-    return any(said == bare(sentence) for prompt in prompts for sentence in re.split("[。.]", prompt) if bare(sentence))
+    """Whether the text is a sentence of the prompt again, or several of its words in a row."""
+    said, listed = bare(text), text.count("、") >= _LISTED
+    sentences = [bare(sentence) for prompt in prompts for sentence in re.split("[。.]", prompt)]
+    return any(said == sentence or (listed and said in sentence) for sentence in sentences if sentence)
 
 
 def loops(text: str) -> bool:

@@ -1,6 +1,7 @@
 """Whisper's vocabulary: prompts, text, words."""
 
 import string
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -39,13 +40,18 @@ class WhisperTokens:
 
     def context(self, language: str, hot_words: Sequence[str]) -> list[int]:
         """What comes before the transcript: script, punctuation, and words to expect. Empty where nothing is to say."""
-        ids: list[int] = []
-        for count in range(len(hot_words), -1, -1):  # the first are the most important
-            text = _EXAMPLES.get(language, "") + _expected(language, hot_words[:count])
-            ids = self._tokenizer.encode(" " + text, add_special_tokens=False).ids if text else []
-            if len(ids) <= MAX_PROMPT:
-                break
+        example = _EXAMPLES.get(language, "")
+        fitting = bisect_left(
+            range(1, min(len(hot_words), MAX_PROMPT) + 1),
+            True,
+            key=lambda count: len(self._encoded(example + _expected(language, hot_words[:count]))) > MAX_PROMPT,
+        )
+        ids = self._encoded(example + _expected(language, hot_words[:fitting]))
         return [self._before, *ids[:MAX_PROMPT]] if ids else []
+
+    def _encoded(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(" " + text, add_special_tokens=False).ids if text else []
+        return ids
 
     def text(self, ids: Iterable[int]) -> str:
         """The text of a transcript; half a character at its end is left out."""

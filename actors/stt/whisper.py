@@ -122,11 +122,12 @@ class Whisper:
         final = utterances[0].request.final
         longest = max(len(u.samples) for u in utterances) / RATE
         prompts = [[*u.context, *self._tokens.begin(u.language)] for u in utterances]
+        most = int(EXTRA_TOKENS + TOKENS_PER_SECOND * longest)
         results = self._model.generate(
             encoded,
             prompts,
             beam_size=FINAL_BEAM if final else 1,
-            max_length=min(_FULL, 2 * int(EXTRA_TOKENS + TOKENS_PER_SECOND * longest)),
+            max_length=min(_FULL, max(2 * most, len(prompts[0]) + most)),  # half of it at most is text, prompt included
             return_scores=True,
             return_no_speech_prob=True,
         )

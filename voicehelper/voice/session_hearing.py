@@ -11,6 +11,7 @@ from voicehelper.voice.ear import Ear
 from voicehelper.voice.model import Event, JudgeTurn, RecognitionFailed, Recognized, Transcribe, TurnJudged
 from voicehelper.voice.session_latency import Latencies
 from voicehelper.voice.session_parts import Parts, Place
+from voicehelper.voice.vocabularies import Vocabulary
 
 log = get_logger(__name__)
 
@@ -42,6 +43,9 @@ class Hearing:
         self.choices = SpeechChoices()
         self._stream = str(place.session_id)
         self._hot_words = place.hot_words
+        self._vocabularies = parts.vocabularies
+        self._tenant_id = place.owner.tenant_id
+        self._vocabulary()  # it may have to be made
         self._stt = parts.stt
         self._turns = parts.turns
         self._ear = ear
@@ -133,14 +137,19 @@ class Hearing:
         # Partials in a stream of their own: there a later request makes an earlier one pointless, finals too.
         stream = self._stream + (":final" if effect.final else "")
         choices = self.choices
-        sound, words = self._ear.utterance(effect.start, effect.end), choices.hot_words + self._hot_words
+        sound = self._ear.utterance(effect.start, effect.end)
+        words = choices.hot_words + self._hot_words + self._vocabulary().expected
         request = Recognition(sound, stream, effect.final, choices.language, words)
         return await self._stt.transcribe(request)
 
     def _heard_as(self, effect: Transcribe, heard: Transcript) -> None:
         if not heard.superseded:
-            place = (effect.utterance, heard.text, effect.end)
+            text = self._vocabulary().alikes.correct(heard.text)
+            place = (effect.utterance, text, effect.end)
             self._feed(Recognized(*place, heard.language, effect.final, heard.confidence))
+
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary() if self._vocabularies is None else self._vocabularies.of(self._tenant_id)
 
     async def _reach(self, sample: int) -> None:
         """After a resume, what is to be written down may not have been sent again yet."""

@@ -11,6 +11,7 @@ from voicehelper.idempotency.model import WriteKey
 from voicehelper.ports.speech import SpeechToText, TextToSpeech, TurnDetector, VoiceActivityDetector
 from voicehelper.voice.spoken_cache import SpokenCache
 from voicehelper.voice.store import SessionStore
+from voicehelper.voice.vocabularies import Vocabularies
 
 
 class Answers(Protocol):
@@ -47,6 +48,7 @@ class Parts:
     cache: SpokenCache | None = None
     hot_words: TenantWords | None = None
     prepare: Prepare | None = None
+    vocabularies: Vocabularies | None = None
     voice: str = ""
 
 

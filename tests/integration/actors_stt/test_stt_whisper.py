@@ -95,6 +95,11 @@ def test_hot_words_are_written_as_they_are_spelt(model):
     assert "房地产" in heard(model, audio, language="zh", hot_words=("房地产中介协会", "广州市")).text
 
 
+def test_as_many_hot_words_as_fit_leave_room_for_a_short_utterance(model):
+    many = tuple(f"产品{n}号" for n in range(200))
+    assert "地产" in heard(model, pcm(BROKER)[: 3 * 2 * INPUT_RATE], language="zh", hot_words=many).text
+
+
 def test_of_many_hot_words_the_first_are_used(model):
     tokens = model._tokens
     few, many = ("星河卡", "北斗路"), ("星河卡", "北斗路", *(f"产品{n}号" for n in range(200)))

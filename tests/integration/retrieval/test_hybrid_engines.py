@@ -130,6 +130,18 @@ async def test_other_tenants_and_bases_are_never_found(base: Base, pool: Pool, t
     assert ids(await base.retriever().retrieve(mixed, "退款规则", 10)) == []
 
 
+async def test_the_wording_is_that_of_the_tenants_own_documents(base: Base, pool: Pool, tmp_path: Path) -> None:
+    other = await new_base(pool, tmp_path)
+    await base.add(*(f"退款规则第{number}条" for number in range(9)))
+    await base.add("运费")
+    await other.add("星河卡")
+    wording = await PostgresPassages(pool).wording(base.tenant)
+    assert [text.splitlines()[-1] for text in wording if "退款" in text] == [f"退款规则第{n}条" for n in range(5)]
+    assert any(text.endswith("运费") for text in wording)
+    assert all(".md" in text for text in wording)
+    assert not any("星河卡" in text for text in wording)
+
+
 async def test_vectors_of_another_space_are_not_compared(base: Base) -> None:
     await base.add("退款规则", model="other-model", keywords=False)
     assert await PgVectorIndex(base.pool).search(base.scope, await vector_of("退款规则"), 5, MODEL) == []

@@ -36,6 +36,10 @@ def test_the_prompt_is_no_answer():
     assert guards.echoes("以下是普通话的句子", [prompt])
     assert guards.echoes("提到:星河卡、北斗路", [prompt])
     assert not guards.echoes("星河卡怎么办理", [prompt])
+    words = "以下是普通话的句子。提到：退款、到账、运费、订单。"
+    assert guards.echoes("到账、运费、订单", [words])
+    assert not guards.echoes("到账", [words]), "he may have said it"
+    assert not guards.echoes("订单、运费、退款", [words])
     assert not guards.echoes("", [""])
 
 

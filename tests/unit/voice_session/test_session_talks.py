@@ -1,6 +1,7 @@
 """A session over fakes, in virtual time: asked, answered, interrupted, closed."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from tests.fakes.telephone import Telephone
@@ -21,11 +22,34 @@ from voicehelper.voice.outputs import (
     SoundStopped,
 )
 from voicehelper.voice.session_fakes import FakeAnswers, FakeConversations, fake_parts
+from voicehelper.voice.sound_alike import SoundAlikes
+from voicehelper.voice.vocabularies import Vocabularies, Vocabulary
 
 OWNER = Owner(new_id(), new_id())
 LONG = (
     "退货需要在签收后七天内申请。运费由买家承担，质量问题由我们承担。您可以在订单页面里提交申请，客服会在一天内处理。"
 )
+
+
+class KnownVocabulary(Vocabularies):
+    def __init__(self, *terms):
+        self.known = Vocabulary(terms, SoundAlikes(terms))
+
+    def of(self, tenant_id):
+        return self.known if tenant_id == OWNER.tenant_id else Vocabulary()
+
+
+@virtual_time
+async def test_the_words_of_the_tenants_documents_are_expected_and_put_in_place_of_what_sounds_alike():
+    stt, answers = FakeSpeechToText(["推款要多久？"], delay=0.1), FakeAnswers()
+    parts = replace(fake_parts(stt=stt, answers=answers), vocabularies=KnownVocabulary("退款"))
+    _, phone = await call(VoiceCalls(parts, FakeConversations()))
+    await phone.silence(0.5)
+    await phone.speak(1.5)
+    await phone.silence(3)
+    assert (await phone.until(Final)).text == "退款要多久？"
+    assert [answer.question for answer in answers.answers] == ["退款要多久？"]
+    assert all("退款" in request.hot_words for request in stt.requests)
 
 
 def calls(**parts):

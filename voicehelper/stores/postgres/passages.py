@@ -19,10 +19,18 @@ _NEIGHBOURS = f"""{_PASSAGE}
 AND c.version_id = (SELECT version_id FROM chunks WHERE id = $3 AND tenant_id = $1) AND c.id <> $3
 AND c.position BETWEEN $4 AND $5 ORDER BY c.position
 """  # noqa: S608 - constants
+_WORDING = """
+SELECT d.name, c.heading, c.text
+FROM (SELECT id, name, updated_at FROM documents WHERE tenant_id = $1 ORDER BY updated_at DESC, id LIMIT 300) d
+CROSS JOIN LATERAL (
+    SELECT heading, text, position FROM chunks WHERE document_id = d.id AND tenant_id = $1 ORDER BY position LIMIT 5
+) c
+ORDER BY d.updated_at DESC, d.id, c.position
+"""
 
 
 class PostgresPassages:
-    """`PassageStore`."""
+    """`PassageStore`, and the wording of a tenant's documents."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -40,6 +48,12 @@ class PostgresPassages:
         async with connection(self._pool, scope.tenant_id) as conn:
             rows = await conn.fetch(_NEIGHBOURS, scope.tenant_id, list(scope.kb_ids), passage.chunk_id, first, last)
         return [_passage(row) for row in rows]
+
+    async def wording(self, tenant_id: UUID) -> list[str]:
+        """Names, headings and texts of the beginnings of documents, 300 at most, the latest first."""
+        async with connection(self._pool, tenant_id) as conn:
+            rows = await conn.fetch(_WORDING, tenant_id)
+        return ["\n".join((row["name"], *row["heading"], row["text"])) for row in rows]
 
 
 def _passage(row: asyncpg.Record) -> Passage:

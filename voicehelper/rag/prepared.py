@@ -1,15 +1,17 @@
 """Running ahead: what is found, and read by the model, for a question that is still being spoken.
 
-What is prepared is used if the question then comes with the same words, and is forgotten after some seconds. The model
-reads ahead only while it has nothing else to do; a question that comes has precedence over all that is prepared for
-others.
+What is prepared is used if the question then comes in nearly the same words, with the same numbers and names of
+products and as many negations: a recogniser writes the end of what it hears down in more than one way. It is forgotten
+after some seconds. The model reads ahead only while it has nothing else to do; a question that comes has precedence
+over all that is prepared for others.
 """
 
 import asyncio
 import re
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +31,9 @@ _FILLERS = re.compile(
 )
 _PARTICLES = re.compile(r"(?:吗|呢|啊|呀|吧|嘛|哦|哈|please|thanks|谢谢)+$", re.IGNORECASE)
 _MARKS = re.compile(r"[\W_]+")
+_NEARLY = 0.85
+_CODES = re.compile(r"[a-z0-9]*\d[a-z0-9]*|[一二三四五六七八九十百千万两]+")
+_NEGATIONS = re.compile(r"[不没无非未别勿]|\b(?:no|not|never|without)\b|n t\b")
 
 
 def normalised(text: str) -> str:
@@ -37,6 +42,13 @@ def normalised(text: str) -> str:
     bare = _FILLERS.sub("", text.strip()) or text
     bare = _MARKS.sub(" " if bare.isascii() else "", bare).strip().lower()
     return _PARTICLES.sub("", bare).strip() or bare
+
+
+def nearly(one: str, other: str) -> bool:
+    """Whether what is found for one question will do for the other. Both normalised."""
+    if any(pattern.findall(one) != pattern.findall(other) for pattern in (_CODES, _NEGATIONS)):
+        return False
+    return SequenceMatcher(None, one, other, autojunk=False).ratio() >= _NEARLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,10 @@ class Key:
         """The question's."""
         kb_ids = frozenset(question.kb_ids)
         return cls(question.tenant_id, kb_ids, question.history, question.summary, normalised(question.text))
+
+    def nearly(self, other: "Key") -> bool:
+        """Whether it is nearly the same question at the same place."""
+        return replace(self, text="") == replace(other, text="") and nearly(self.text, other.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +154,10 @@ class PreparedQuestions:
     def take(self, key: Key) -> Prepared | None:
         """What was prepared for a question that has come now, once. All that the model reads for others ends."""
         self._forget()
-        prepared = self._known.pop(key, None)
+        found = (
+            key if key in self._known else next((known for known in reversed(self._known) if known.nearly(key)), key)
+        )
+        prepared = self._known.pop(found, None)
         for other in self._known.values():
             other.stop_reading()
         if prepared is not None:

@@ -6,33 +6,46 @@ from difflib import SequenceMatcher
 
 from voicehelper.voice.phrases import CJK, plain, words
 
-_TAIL = re.compile(rf"[\s\W]+$|(?<![^\s{CJK}])[^\W{CJK}]+$")
+_MARKS = re.compile(r"\W+")
+_LETTER = re.compile(rf"[^\W{CJK}]")
 
 
 def agreed(before: str, now: str) -> str:
-    """The common beginning, up to the end of a word and without trailing marks (recognisers change those)."""
-    length = next((n for n, (a, b) in enumerate(zip(before, now, strict=False)) if a != b), min(len(before), len(now)))
-    inside = 0 < length < max(len(before), len(now)) and _in_word(before, now, length)
-    prefix = now[:length]
-    if inside:
+    """The beginning of `now` that has the letters of `before`, up to the end of a word and without trailing marks:
+    recognisers set marks in one hypothesis, and not in the next."""
+    one, other = _letters(before), _letters(now)
+    count = next(
+        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a[1] != b[1]), min(len(one), len(other))
+    )
+    if count == 0:
+        return ""
+    prefix = now[: other[count - 1][0] + 1]
+    follows = [text[place + 1 : place + 2] for text, place in ((before, one[count - 1][0]), (now, other[count - 1][0]))]
+    if _LETTER.match(prefix[-1]) and any(_LETTER.match(char) for char in follows):
         prefix = re.sub(rf"[^\W{CJK}]+$", "", prefix)
     return re.sub(r"\W+$", "", prefix)
-
-
-def _in_word(before: str, now: str, at: int) -> bool:
-    follows = {text[at] for text in (before, now) if at < len(text)}
-    return any(re.fullmatch(rf"[^\W{CJK}]", char) for char in {now[at - 1]}) and any(
-        re.fullmatch(rf"[^\W{CJK}]", char) for char in follows
-    )
 
 
 def extend(stable: str, before: str, now: str) -> tuple[str, str]:
     """The new stable prefix, and the text to show, which begins with it. What was once stable stays, even where the
     recogniser has changed its mind (the final text may differ)."""
     common = agreed(before, now)
-    if common.startswith(stable):
-        stable = common
-    return stable, now if now.startswith(stable) else stable + now[len(stable) :]
+    known = len(_MARKS.sub("", stable))
+    if _MARKS.sub("", common).startswith(_MARKS.sub("", stable)):
+        stable += common[_behind(common, known) :]
+    if _MARKS.sub("", now).startswith(_MARKS.sub("", stable)):
+        return stable, stable + now[_behind(now, len(_MARKS.sub("", stable))) :]
+    return stable, stable + now[len(stable) :]
+
+
+def _letters(text: str) -> list[tuple[int, str]]:
+    """Places and characters of all but marks and white space."""
+    return [(place, char) for place, char in enumerate(text) if not _MARKS.match(char)]
+
+
+def _behind(text: str, count: int) -> int:
+    """The place behind the first `count` letters of `text`."""
+    return _letters(text)[count - 1][0] + 1 if count else 0
 
 
 def materially_differs(prepared: str, text: str) -> bool:

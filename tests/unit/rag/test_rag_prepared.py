@@ -13,7 +13,7 @@ from voicehelper.errors import ModelUnavailable
 from voicehelper.ports.chat import FakeChatModel
 from voicehelper.rag.answerer import Answerer
 from voicehelper.rag.events import AnswerDelta, AnswerDone, PastTurn, Question
-from voicehelper.rag.prepared import normalised
+from voicehelper.rag.prepared import nearly, normalised
 
 REFUND = passage("验收合格后发起退款。微信支付即时到账。银行卡需要1至5个工作日。", "退款.md", ("退款",))
 TENANT = UUID(int=1)
@@ -163,3 +163,50 @@ async def test_what_is_prepared_is_forgotten_and_failures_cost_nothing():
     retriever.error = None
     text, _ = await run(answerer, ASKED)
     assert text
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("登录密码想不起来了", "登录密码想不起来了怎么半"),
+        ("银行卡退款多久到账", "银行卡推款多久到账"),
+        ("how long does the refund take", "how long does a refund take"),
+    ],
+)
+def test_nearly_the_same_words_will_do(one, other):
+    assert nearly(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("空气炸锅kq3的篮子能丢进洗碗机吗", "空气炸锅kq5的篮子能丢进洗碗机吗"),
+        ("买满一百元的订单能退运费", "买满两百元的订单能退运费"),
+        ("签收以后的商品能退货退款", "签收以后的商品不能退货退款"),
+        ("can i return it after a week", "can i not return it after a week"),
+        ("运费怎么算", "发票怎么开"),
+        ("", "退款"),
+    ],
+)
+def test_other_numbers_products_or_negations_will_not(one, other):
+    assert not nearly(one, other)
+
+
+@virtual_time
+async def test_what_was_found_for_nearly_the_question_is_read_on_and_used():
+    answerer, chat, retriever = parts()
+    ahead = asyncio.create_task(answerer.prepare(replace(ASKED, text="银行卡退款多久到帐")))
+    await asyncio.sleep(0.7)
+    text, _ = await run(answerer, ASKED)
+    assert text.startswith("银行卡需要1至5个工作日")
+    assert len(retriever.queries) == 1
+    assert "到账？" in chat.requests[-1].messages[-1].content, "the question as it was asked at last"
+    await ahead
+
+
+@virtual_time
+async def test_nothing_is_taken_from_another_place():
+    answerer, _, retriever = parts()
+    await answerer.prepare(replace(ASKED, text="银行卡退款多久到帐", tenant_id=UUID(int=9)))
+    await run(answerer, ASKED)
+    assert len(retriever.queries) == 2

@@ -158,7 +158,8 @@ class Asking:
         number = next((turn for turn, known in self.messages.items() if known == message_id), None)
         if number is None:
             raise NotFound("No such answer in this session")
-        chars = chars_at(self._speaker, number, heard_ms)
+        rate = self._speaker.voice.info.sample_rate
+        chars = self._speaker.timeline.chars_in(number, heard_ms * rate // 1000)
         self._start_cut(self._keep(number, message_id, chars))
 
     def question_of(self, number: int) -> bool:
@@ -281,18 +282,3 @@ class Asking:
             log.warning("voice.not_cut", message_id=str(message_id), code=error.code)
             return
         self._put(AnswerCut(number, message_id, chars))
-
-
-def chars_at(speaker: Speaker, turn: int, heard_ms: int) -> int:
-    """How many characters of the turn's answer the first `heard_ms` of its sound say."""
-    left = heard_ms * speaker.voice.info.sample_rate // 1000
-    chars = 0
-    for clause in speaker.timeline.clauses:
-        if clause.turn != turn or clause.acknowledgement:
-            continue
-        samples = clause.samples or 1
-        if left < samples:
-            return clause.chars_from + int(len(clause.text) * left / samples)
-        left -= samples
-        chars = clause.chars_to
-    return chars

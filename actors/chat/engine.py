@@ -6,9 +6,11 @@ the in-process call does not offer (tokenizer, state of the slots).
 
 import os
 import secrets
+import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ import xllamacpp
 # A batch is the engine's unit of work: cancellation, and other requests' next token, wait for the one that runs.
 # Figures in docs/answering.md: 64 costs 7 % of prompt speed against 512 and takes about a second on 2 cores.
 BATCH_TOKENS = 64
+# Whoever listens waits for the recogniser and for the voice; the text that is to be said next is seldom waited for.
+_NICENESS = 10
 _MAGIC = b"GGUF"
 _ERRORS_ONLY = 1
 _CALL_TIMEOUT_S = 10.0
@@ -45,7 +49,7 @@ class LlamaEngine:
         params = _params(path, context_tokens, parallel, threads, self._key)
         params.slot_save_path = f"{self._saved.name}/"
         try:
-            self._server: xllamacpp.Server | None = xllamacpp.Server(params)
+            self._server: xllamacpp.Server | None = _yielding(lambda: xllamacpp.Server(params))
         except RuntimeError as error:
             raise ModelUnavailable(f"llama.cpp cannot load {path.name}: broken, or not enough memory") from error
         self._http = httpx.Client(
@@ -99,6 +103,19 @@ class LlamaEngine:
         except httpx.HTTPError as error:
             raise ModelUnavailable("llama.cpp does not answer") from error
         return orjson.loads(response.content)
+
+
+def _yielding(load: Callable[[], xllamacpp.Server]) -> xllamacpp.Server:
+    """What `load` gives, its threads of lower priority than this one: on Linux that is a thread's own affair, and
+    inherited by the threads it starts."""
+
+    def lowered() -> xllamacpp.Server:
+        if sys.platform == "linux":
+            os.nice(_NICENESS)
+        return load()
+
+    with ThreadPoolExecutor(1) as starter:
+        return starter.submit(lowered).result()
 
 
 def _drop(state: dict[str, Any]) -> None:

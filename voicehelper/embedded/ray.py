@@ -127,6 +127,7 @@ _RAY_ENVIRONMENT = {
     "RAY_ROTATION_MAX_BYTES": str(10 * 2**20),
     "RAY_ROTATION_BACKUP_COUNT": "2",
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_worker_niceness": "5",  # 15 would leave the language model's threads no lower priority to take
     # A dead HTTP proxy is replaced after three failed checks; every ten seconds would be half a minute of silence.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     "PYTHONUNBUFFERED": "1",

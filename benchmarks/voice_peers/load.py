@@ -18,7 +18,7 @@ from benchmarks.voice_peers.servers import cores, server
 from voicehelper.ports.speech import VoiceActivityDetector
 
 LIMIT_S = 0.020
-STEPS = (2, 4, 6, 8, 10, 12, 16, 20, 25, 30, 40, 50, 60, 80, 100, 120)
+STEPS = (10, 20, 25, 30, 40, 50, 60, 80, 100, 120, 140, 160, 180, 200, 240)
 SETTLE_S = 4.0
 MEASURE_S = 12.0
 _PING_S = 0.25

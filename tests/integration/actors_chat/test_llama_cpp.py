@@ -10,10 +10,11 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from actors.chat.engine import LlamaEngine
+from actors.chat.engine import BATCH_TOKENS, LlamaEngine
 from actors.chat.llama_cpp import LlamaCppChat
 from voicehelper.config import Settings
 from voicehelper.embedded.models import model_path
@@ -161,16 +162,24 @@ async def test_cancelled_while_reading_the_prompt(chat: LlamaCppChat, engine: Ll
     async def first(events: AsyncIterator[ChatEvent]) -> ChatEvent:
         return await anext(events)
 
-    started = time.monotonic()
-    await collect(chat, ask("快" * 220, max_tokens=1))
-    whole_s = time.monotonic() - started
-    task = asyncio.create_task(first(chat.stream(ask("慢" * 220, max_tokens=1))))
-    await asyncio.sleep(whole_s / 20)
-    assert await asyncio.to_thread(engine.busy_slots) == 1
+    def slots() -> list[dict[str, Any]]:
+        return list(engine._call("GET", "/slots"))
+
+    body = "0123456789" * 20  # a token each
+    _, whole = await collect(chat, ask(f"慢{body}", max_tokens=1))
+    assert whole.usage.prompt_tokens > 3 * BATCH_TOKENS
+    task = asyncio.create_task(first(chat.stream(ask(f"快{body}", max_tokens=1))))
+    busy: list[int] = []
+    async with asyncio.timeout(20):
+        while not busy:
+            await asyncio.sleep(0.005)
+            busy = [slot["id"] for slot in await asyncio.to_thread(slots) if slot["is_processing"]]
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await idle(engine, whole_s) < 0.7 * whole_s  # one batch of 64 tokens, not the whole prompt
+    await idle(engine, 20.0)
+    held = next(slot["n_prompt_tokens"] for slot in await asyncio.to_thread(slots) if slot["id"] == busy[0])
+    assert held < whole.usage.prompt_tokens, "it ended with the batch it was in, or the next"
 
 
 async def test_event_loop_stays_free(chat: LlamaCppChat) -> None:

@@ -48,11 +48,7 @@ class SoundOut:
 
     async def clause(self, clause: Clause) -> None:
         """See `Sink`. Whoever takes the session over must know what was said: it is kept before it is heard."""
-        self._changed()
-        try:
-            await self._kept()
-        except Fenced:
-            await asyncio.Event().wait()  # somebody else says it; this is cancelled in a moment
+        await self._sure()
         if clause.acknowledgement:
             self._latencies.acknowledged(clause.turn)
         self._feed(model.AnswerClause(clause.turn, clause.spoken))
@@ -71,9 +67,17 @@ class SoundOut:
         self._feed(model.AnswerPaused(turn, end))
 
     async def spoken(self, turn: int, end: int) -> None:
-        """See `Sink`."""
-        self._put(AnswerSaid(turn, end))
+        """See `Sink`. Whoever takes the session over must know that this was all, and how long it is."""
         self._feed(model.AnswerSpoken(turn, end, self._asks(turn)))
+        await self._sure()
+        self._put(AnswerSaid(turn, end))
+
+    async def _sure(self) -> None:
+        self._changed()
+        try:
+            await self._kept()
+        except Fenced:
+            await asyncio.Event().wait()  # somebody else says it; this is cancelled in a moment
 
     async def unspoken(self, turn: int, error: VoiceHelperError) -> None:
         """See `Sink`."""

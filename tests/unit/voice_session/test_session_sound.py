@@ -10,8 +10,10 @@ from voicehelper.voice.session_sound import SoundOut
 
 async def test_a_client_hears_that_an_answer_was_all_when_the_store_knows_it():
     """Else a replica that takes the call over guesses how long its last clause was, and cuts what was heard whole."""
-    fed, put, stored = [], [], asyncio.Event()
-    changed = []
+    fed: list[object] = []
+    put: list[object] = []
+    changed: list[bool] = []
+    stored = asyncio.Event()
 
     async def kept():
         await stored.wait()

@@ -1,4 +1,4 @@
-"""What a tenant's callers probably say: its own hot words, and the words of its documents."""
+"""What a tenant's callers probably say: the words of its documents."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,6 +1,5 @@
 """Two gateways on one database and one Valkey: what two replicas are to their clients."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from fastapi import FastAPI
 from voicehelper.config import ConversationSettings
 from voicehelper.conversations import AnswerService
 from voicehelper.conversations.context import CachedContextWindow
+from voicehelper.conversations.tasks import end_tasks
 from voicehelper.gateway import create_app
 from voicehelper.ports.clock import SystemClock
 from voicehelper.rag.port import FakeAnswerer
@@ -40,9 +40,7 @@ class Replica:
             ended += [run._model] if run._model else []
         self.answers._runs.clear()
         await self.answers._leases.stop()
-        for task in ended:
-            task.cancel()
-        await asyncio.gather(*ended, return_exceptions=True)
+        await end_tasks(ended)
 
 
 @asynccontextmanager

@@ -100,20 +100,24 @@ async def test_an_answer_that_died_with_its_replica_is_taken_over(
     await asyncio.sleep(0.4)
     await first.die()
     started = asyncio.get_running_loop().time()
-    if stream:
-        again = post(harness, second, conversation, {"content": "q"}, "k")
-        await asyncio.wait_for(again.task, 10)
-        ids = [field(block, "id") for block in blocks(again.body)]
-        assert ids[-5:] == ["2.1", "2.2", "2.3", "2.4", "2.5"]
-        assert answer_of(blocks(again.body)[-5]) == answer_of(blocks(asker.body)[0])
-    else:
-        response = await ask(second, conversation, "k")
-        assert response.json()["answer"]["content"] == "好的"
-        assert response.json()["answer"]["id"] == answer_of(blocks(asker.body)[0])
-    assert asyncio.get_running_loop().time() - started < 4
-    assert [m["status"] for m in await stored(harness, conversation)] == ["completed", "completed"]
-    asker.leave()
-    await asyncio.gather(asker.task, return_exceptions=True)
+    try:
+        if stream:
+            again = post(harness, second, conversation, {"content": "q"}, "k")
+            await asyncio.wait_for(again.task, 10)
+            assert again.status == 200, again.body
+            ids = [field(block, "id") for block in blocks(again.body)]
+            assert ids[-5:] == ["2.1", "2.2", "2.3", "2.4", "2.5"]
+            assert answer_of(blocks(again.body)[-5]) == answer_of(blocks(asker.body)[0])
+        else:
+            response = await ask(second, conversation, "k")
+            assert response.status_code == 200, response.text
+            assert response.json()["answer"]["content"] == "好的"
+            assert response.json()["answer"]["id"] == answer_of(blocks(asker.body)[0])
+        assert asyncio.get_running_loop().time() - started < 4
+        assert [m["status"] for m in await stored(harness, conversation)] == ["completed", "completed"]
+    finally:  # the fixtures wait for every request
+        asker.leave()
+        await asyncio.gather(asker.task, return_exceptions=True)
 
 
 async def test_what_failed_for_the_moment_is_answered_when_asked_again(harness: Any, pair: list[Replica]) -> None:

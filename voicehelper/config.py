@@ -32,6 +32,7 @@ class Topology(Section):
     retrieval: Placement = "inline"
     embedder: Placement = "deployment"
     chat: Placement = "deployment"
+    router: Placement = "inline"
     stt: Placement = "deployment"
     tts: Placement = "deployment"
     indexer: Placement = "deployment"
@@ -72,6 +73,30 @@ class ChatSettings(Section):
     threads: int = Field(0, description="CPU threads; 0 for one per core")
     base_url: str = Field("", description="Of an OpenAI-compatible server, for backend `openai`")
     api_key: SecretStr = Field(SecretStr(""), description="For backend `openai`; from the environment")
+
+
+class ModelSettings(Section):
+    """Routing among the models of the catalogue."""
+
+    strategy: Literal["cheapest", "fastest", "best_quality"] = Field("best_quality", description="Of `auto`")
+    default_model: str = Field("", description="Named instead of `auto` by our own features; empty for the local model")
+    refresh_s: float = Field(2.0, gt=0, description="How often each replica looks for changes it was not told of")
+    attempts: int = Field(4, gt=0, description="Most calls for one request")
+    backoff_s: float = Field(0.2, gt=0, description="First wait before the same model is called again; jittered")
+    after_break: Literal["continue", "error"] = Field(
+        "continue", description="A stream that breaks after its first piece is finished by another model, or fails"
+    )
+    hedge: bool = Field(False, description="Ask the next model too when the first piece is slower than its p95")
+    probe_s: float = Field(60.0, gt=0, description="How often a model that nobody called is probed")
+    probe_failures: int = Field(5, gt=0, description="Failed probes in a row that put a model out")
+    out_s: float = Field(300.0, gt=0, description="How long it then stays out")
+    breaker_window_s: float = Field(60.0, gt=0)
+    breaker_rate: float = Field(0.2, gt=0, lt=1, description="Failures in the window, beyond which a breaker opens")
+    breaker_calls: int = Field(10, gt=0, description="Calls in the window below which it never opens")
+    breaker_open_s: float = Field(30.0, gt=0, description="How long it then stays open before trials")
+    breaker_trials: int = Field(3, gt=0, description="Calls that must succeed to close it")
+    reservation_s: float = Field(600.0, gt=0, description="A reservation never settled is given back after so long")
+    sticky_s: int = Field(24 * 3600, gt=0, description="How long a user keeps his variant though weights change")
 
 
 class RetrievalSettings(Section):
@@ -301,6 +326,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     embedder: EmbedderSettings = EmbedderSettings()
     chat: ChatSettings = ChatSettings()
+    models: ModelSettings = ModelSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     rag: RagSettings = RagSettings()
     indexing: IndexingSettings = IndexingSettings()

@@ -18,6 +18,7 @@ class RequestContext:
     Attributes:
         tenant_id: the tenant's id, empty before authentication.
         user_id: the user's id, empty before authentication.
+        key_id: the API key's id, empty without one.
         trace_id: 32 hex digits, the W3C trace id.
         carrier: W3C propagation headers (`traceparent`, `tracestate`) for the next hop.
         deadline: Unix time in seconds after which nobody waits for the answer; None for no limit.
@@ -28,6 +29,7 @@ class RequestContext:
 
     tenant_id: str = ""
     user_id: str = ""
+    key_id: str = ""
     trace_id: str = ""
     carrier: dict[str, str] = field(default_factory=dict)
     deadline: float | None = None

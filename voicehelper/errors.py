@@ -78,6 +78,13 @@ class WeakPassword(InvalidInput):
     default_message = "The password is too weak"
 
 
+class ContextTooLong(InvalidInput):
+    """The prompt is longer than the model's context."""
+
+    code = 40006
+    default_message = "The prompt is longer than the model's context"
+
+
 class Unauthenticated(VoiceHelperError):
     """No token, or one that does not verify."""
 
@@ -118,6 +125,13 @@ class NotFound(VoiceHelperError):
 
     code = 40401
     default_message = "Not found"
+
+
+class UnknownModel(NotFound):
+    """The tenant has no model of this name; `details["model"]` says which."""
+
+    code = 40402
+    default_message = "No such model"
 
 
 class MethodNotAllowed(VoiceHelperError):
@@ -184,6 +198,13 @@ class IdempotencyMismatch(VoiceHelperError):
     default_message = "The idempotency key was used for another request"
 
 
+class ContentFiltered(VoiceHelperError):
+    """The model's provider refuses the prompt, or the answer, for what it says."""
+
+    code = 42203
+    default_message = "The model's provider refuses this content"
+
+
 class RateLimited(VoiceHelperError):
     """Too many requests."""
 
@@ -206,6 +227,20 @@ class AccountLocked(RateLimited):
     default_message = "Too many failed logins, try again later"
 
 
+class BudgetExceeded(VoiceHelperError):
+    """The month's money of the tenant, the user or the key is spent; `details["budget"]` says whose."""
+
+    code = 42904
+    default_message = "The budget of this month is used up"
+
+
+class TokensLimited(RateLimited):
+    """Too many tokens a minute; `details["limit"]` says whose."""
+
+    code = 42905
+    default_message = "Too many tokens in a minute"
+
+
 class Unavailable(VoiceHelperError):
     """Something this request needs is down; it is being restarted."""
 
@@ -219,6 +254,20 @@ class ModelUnavailable(Unavailable):
 
     code = 50302
     default_message = "The model is temporarily unavailable"
+
+
+class BrokenStream(ModelUnavailable):
+    """The model broke off in the middle of its answer."""
+
+    code = 50303
+    default_message = "The model broke off its answer"
+
+
+class ModelSilent(ModelUnavailable):
+    """The model server accepted the request and said nothing for too long."""
+
+    code = 50304
+    default_message = "The model server is silent"
 
 
 class DeadlineExceeded(VoiceHelperError):

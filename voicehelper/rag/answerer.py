@@ -11,7 +11,7 @@ from voicehelper.config import RagSettings
 from voicehelper.context import current_context
 from voicehelper.documents.sentences import split_sentences
 from voicehelper.errors import DeadlineExceeded, RateLimited, Unavailable
-from voicehelper.ports.chat import ChatDone, ChatModel, ChatProgress, ChatRequest
+from voicehelper.ports.chat import ChatDelta, ChatDone, ChatModel, ChatRequest
 from voicehelper.ports.search import Scope
 from voicehelper.rag.citations import Support, align, cite, spelled_out
 from voicehelper.rag.context import build_context
@@ -252,7 +252,7 @@ class Answerer:
                 if isinstance(event, ChatDone):
                     run.finish, run.usage, run.model = event.finish_reason, event.usage, event.model
                     return
-                if isinstance(event, ChatProgress):
+                if not isinstance(event, ChatDelta):
                     yield AnswerAlive()
                     continue
                 if "first_token" not in run.timings_ms:

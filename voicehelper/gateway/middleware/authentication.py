@@ -45,6 +45,11 @@ class Authentication:
             return
         principal = await self._authenticator.authenticate(credential_of(scope))
         scope.setdefault("state", {})["principal"] = principal
-        context = replace(current_context(), tenant_id=str(principal.tenant_id), user_id=str(principal.user_id))
+        context = replace(
+            current_context(),
+            tenant_id=str(principal.tenant_id),
+            user_id=str(principal.user_id),
+            key_id=str(principal.key_id or ""),
+        )
         with use_context(context):
             await self._app(scope, receive, send)

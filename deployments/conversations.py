@@ -4,7 +4,7 @@ from functools import partial
 
 from deployments.engines import database, redis_link
 from deployments.events import run_consumer
-from deployments.nodes import CHAT
+from deployments.nodes import ROUTER
 from deployments.wiring import Nodes
 from voicehelper.conversations import AnswerService, ConversationDirectory
 from voicehelper.conversations.context import CachedContextWindow
@@ -68,14 +68,14 @@ async def privacy(nodes: Nodes, accounts: Accounts) -> Privacy:
 
 
 async def run_summaries(nodes: Nodes, answers: AnswerService) -> None:
-    """Have this replica take part in summarising, where it can reach the model without loading it once more."""
+    """Have this replica take part in summarising."""
     settings = nodes.settings.conversations
-    if not settings.summaries or not (nodes.is_remote(CHAT) or nodes.is_here(CHAT)):
+    if not settings.summaries:
         return
     summaries = Summaries(
         PostgresContext(await database(nodes)),
         RedisContextCache(await redis_link(nodes), settings.context_ttl_s),
-        await nodes.get(CHAT),
+        await nodes.get(ROUTER),
         settings,
         SystemClock(),
         busy=lambda: answers.writing > 0,

@@ -53,6 +53,10 @@ async def _build_chat(nodes: Nodes) -> ChatModel:
     return build_chat_model(nodes.settings)
 
 
+async def _build_router(nodes: Nodes) -> ChatModel:
+    return await nodes.get(CHAT)
+
+
 async def _build_stt(nodes: Nodes) -> SpeechToText:
     from actors.stt.off import NoSpeechToText  # noqa: PLC0415
     from actors.stt.registry import build_speech_to_text  # noqa: PLC0415
@@ -89,7 +93,7 @@ async def _build_retrieval(nodes: Nodes) -> Retriever:
 
 
 async def _build_rag(nodes: Nodes) -> QuestionAnswerer:
-    settings, chat = nodes.settings, await nodes.get(CHAT)
+    settings, chat = nodes.settings, await nodes.get(ROUTER)
     answerer = Answerer(await nodes.get(RETRIEVAL), chat, settings.rag)
     nodes.try_once("prompt warm-up", answerer.warm_up(settings.chat.parallel))
     if settings.rag.remember == "off":
@@ -140,6 +144,13 @@ CHAT: Node[ChatModel] = Node(
     unavailable=ModelUnavailable,
     constant=frozenset({"describe"}),
 )
+ROUTER: Node[ChatModel] = Node(
+    "router",
+    ChatModel,  # type: ignore[type-abstract]
+    _build_router,
+    unavailable=ModelUnavailable,
+    constant=frozenset({"describe"}),
+)
 STT: Node[SpeechToText] = Node(
     "stt",
     SpeechToText,  # type: ignore[type-abstract]
@@ -158,4 +169,4 @@ RETRIEVAL: Node[Retriever] = Node("retrieval", Retriever, _build_retrieval)  # t
 RAG: Node[QuestionAnswerer] = Node("rag", QuestionAnswerer, _build_rag)  # type: ignore[type-abstract]
 INDEXER: Node[Indexer] = Node("indexer", Indexer, _build_indexer)  # type: ignore[type-abstract]
 
-NODES: tuple[Node[Any], ...] = (EMBEDDER, CHAT, STT, TTS, RETRIEVAL, RAG, INDEXER)
+NODES: tuple[Node[Any], ...] = (EMBEDDER, CHAT, ROUTER, STT, TTS, RETRIEVAL, RAG, INDEXER)

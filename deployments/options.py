@@ -49,6 +49,7 @@ LOADS: dict[str, Callable[[Settings], Load]] = {
     # Queued is what the proxy holds while it finds a replica. A burst (every client again at once, after an outage)
     # must fit: what does not is refused as plain text, not in our words.
     GATEWAY: lambda _: Load(ongoing=256, queued=1024, cpus=0.2, margin=64),
+    "router": lambda _: Load(ongoing=512, queued=512, cpus=0.05),
     "rag": lambda _: Load(ongoing=128, queued=64),
     "retrieval": lambda _: Load(ongoing=64, queued=128),
     "embedder": lambda _: Load(ongoing=64, queued=128),

@@ -9,7 +9,7 @@ from deployments.conversations import conversation_directory, feedback, privacy,
 from deployments.engines import database, objects, ping
 from deployments.events import dead_letter_desk
 from deployments.limits import request_rates
-from deployments.nodes import CHAT, EMBEDDER, INDEXER, RETRIEVAL, STT, TTS
+from deployments.nodes import CHAT, EMBEDDER, INDEXER, RETRIEVAL, ROUTER, STT, TTS
 from deployments.voice import voice_calls
 from deployments.wiring import Node, Nodes
 from voicehelper.documents.inspection import IsolatedInspector, inspection_limits
@@ -47,6 +47,7 @@ async def gateway_services(nodes: Nodes) -> Services:
     if not nodes.is_remote(INDEXER):
         await nodes.get(INDEXER)
     accounts = await _accounts(nodes, pool, tokens)
+    router = await nodes.get(ROUTER)
     answers = await answer_service(nodes)
     await run_summaries(nodes, answers)
     stt, tts = await nodes.get(STT), await nodes.get(TTS)
@@ -73,6 +74,7 @@ async def gateway_services(nodes: Nodes) -> Services:
         dictation=Dictation(stt, settings.stt.longest_file_s, settings.stt.files),
         hot_words=hot_words,
         voice=await voice_calls(nodes, answers, conversations, hot_words.of),
+        router=router,
     )
 
 

@@ -30,7 +30,7 @@ from voicehelper.embedded.supervisor import sweep
 from voicehelper.errors import VoiceHelperError
 from voicehelper.stores.postgres.migrate import migrate
 
-NODES = ("rag", "retrieval", "embedder", "chat", "stt", "tts", "indexer")
+NODES = ("rag", "retrieval", "embedder", "chat", "router", "stt", "tts", "indexer")
 TOPOLOGIES = {
     "inline": dict.fromkeys(NODES, "inline"),
     "deployments": dict.fromkeys(NODES, "deployment"),

@@ -18,7 +18,7 @@ from voicehelper.gateway import create_app
 
 ADMIN = "admin@voicehelper.local"
 PASSWORD = "Zhun1-Bei2-Hao3"
-NODES = ("rag", "retrieval", "embedder", "chat", "stt", "tts", "indexer")
+NODES = ("rag", "retrieval", "embedder", "chat", "router", "stt", "tts", "indexer")
 HUNG_S = 20.0
 
 

@@ -15,6 +15,7 @@ from voicehelper.gateway.quotas import Rates
 from voicehelper.idempotency import IdempotencyStore
 from voicehelper.identity import Accounts, Authenticator, SigningKeys
 from voicehelper.knowledge.model import Added, Document, KnowledgeBase, Page
+from voicehelper.ports.chat import ChatModel
 from voicehelper.ports.speech import TextToSpeech
 from voicehelper.retrieval.model import Retriever
 from voicehelper.voice.dictation import Dictation
@@ -81,7 +82,8 @@ class Services:
     """What the gateway is made of. Its lifespan starts and stops `answers`; who built the rest opens it.
 
     Without `rates`, anybody may ask for as much as he likes; without `idempotency`, a write sent twice happens twice;
-    without `tts`, no text is read out, without `dictation` no recording written down; without `voice`, nobody can talk.
+    without `tts`, no text is read out, without `dictation` no recording written down; without `voice`, nobody can talk;
+    without `router`, no model is asked directly.
     """
 
     http: HttpSettings
@@ -104,3 +106,4 @@ class Services:
     dictation: Dictation | None = None
     hot_words: HotWords | None = None
     voice: Calls | None = None
+    router: ChatModel | None = None

@@ -43,6 +43,18 @@ async def database(nodes: Nodes) -> Pool:
     return await nodes.shared("database", make)
 
 
+async def feed_pool(nodes: Nodes) -> Pool:
+    """One connection for what follows tables, so that it need not queue behind requests."""
+    await database(nodes)  # waits for the server, and migrates it
+
+    async def make() -> Pool:
+        pool = await create_pool(nodes.settings.postgres_dsn(), max_size=1)
+        nodes.resources.push_async_callback(pool.close)
+        return pool
+
+    return await nodes.shared("feed pool", make)
+
+
 async def wakeups(nodes: Nodes) -> Wakeups:
     """Notifications from PostgreSQL, on one connection of the pool."""
     pool = await database(nodes)

@@ -4,6 +4,7 @@ Which of the two is decided by the handles alone, so that the builder's topology
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class Nodes:
         self.settings = settings
         self._handles = handles
         self._made: dict[str, Any] = {}
+        self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tasks: list[asyncio.Task[None]] = []
         self._attempts: set[asyncio.Task[None]] = set()
         self.resources = AsyncExitStack()
@@ -64,8 +66,9 @@ class Nodes:
 
     async def shared(self, name: str, make: Callable[[], Awaitable[T]]) -> T:
         """What `make` returned the first time: a pool or a client that several nodes of this process use."""
-        if name not in self._made:
-            self._made[name] = await make()
+        async with self._making[name]:  # background tasks ask too
+            if name not in self._made:
+                self._made[name] = await make()
         return cast(T, self._made[name])
 
     def is_remote(self, node: Node[Any]) -> bool:

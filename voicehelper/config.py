@@ -46,6 +46,7 @@ class HttpSettings(Section):
     max_upload_bytes: int = Field(100 * 2**20, description="Largest file accepted for indexing")
     max_audio_bytes: int = Field(25 * 2**20, description="Largest recording accepted to be written down")
     max_body_bytes: int = Field(1 * 2**20, description="Largest JSON body accepted")
+    max_prompt_bytes: int = Field(16 * 2**20, description="The same for models asked directly: prompts hold pictures")
     request_timeout_s: float = Field(30.0, description="Deadline of a request that is not an answer")
     answer_timeout_s: float = Field(120.0, description="Deadline of an answer, first byte to last")
     trusted_proxies: int = Field(0, ge=0, description="Proxies of yours in front, each adding to X-Forwarded-For")
@@ -97,6 +98,24 @@ class ModelSettings(Section):
     breaker_trials: int = Field(3, gt=0, description="Calls that must succeed to close it")
     reservation_s: float = Field(600.0, gt=0, description="A reservation never settled is given back after so long")
     sticky_s: int = Field(24 * 3600, gt=0, description="How long a user keeps his variant though weights change")
+
+
+class ProviderKeys(Section):
+    """The platform's keys by provider, for its entries of the catalogue that hold none: from the environment, such as
+    `VOICEHELPER_PROVIDER_KEYS__OPENAI`."""
+
+    openai: SecretStr = SecretStr("")
+    anthropic: SecretStr = SecretStr("")
+    qwen: SecretStr = SecretStr("")
+    ernie: SecretStr = SecretStr("")
+    deepseek: SecretStr = SecretStr("")
+    openai_compatible: SecretStr = SecretStr("")
+    vllm: SecretStr = SecretStr("")
+
+    def by_provider(self) -> dict[str, str]:
+        """Those that are set."""
+        every = {name: getattr(self, name).get_secret_value() for name in type(self).model_fields}
+        return {name: key for name, key in every.items() if key}
 
 
 class RetrievalSettings(Section):
@@ -180,6 +199,7 @@ class LimitSettings(Section):
     answers_per_user: int = Field(60, description="Questions")
     answers_per_tenant: int = 600
     uploads_per_tenant: int = 600
+    model_calls_per_tenant: int = Field(6000, description="Of models asked directly, through the OpenAI-compatible API")
 
 
 class ConversationSettings(Section):
@@ -327,6 +347,7 @@ class Settings(BaseSettings):
     embedder: EmbedderSettings = EmbedderSettings()
     chat: ChatSettings = ChatSettings()
     models: ModelSettings = ModelSettings()
+    provider_keys: ProviderKeys = ProviderKeys()
     retrieval: RetrievalSettings = RetrievalSettings()
     rag: RagSettings = RagSettings()
     indexing: IndexingSettings = IndexingSettings()

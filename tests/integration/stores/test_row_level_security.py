@@ -78,6 +78,7 @@ def row_of(table: str, tenant: UUID) -> dict[str, object]:
         | {"id": UUID(int=n + 14), "user_id": user, "conversation_id": conversation, "token_hash": b"x"}
         | {"options": {}, "snapshot": {}},
         "voice_journal": own | {"session_id": UUID(int=n + 14), "seq": 1, "entries": []},
+        "models": own | {"id": UUID(int=n + 15), "name": "m", "provider": "openai", "context_tokens": 1},
     }
     return rows[table]
 
@@ -86,7 +87,7 @@ ORDER = [
     *("tenants", "users", "knowledge_bases", "documents", "document_versions", "chunks", "keyword_changes"),
     *("object_deletions", "conversations", "messages", "feedback", "roles", "sessions", "refresh_tokens", "api_keys"),
     *("identity_changes", "audit_logs", "idempotency_keys", "outbox", "dead_letters", "processed_events"),
-    *("event_attempts", "voice_sessions", "voice_journal"),
+    *("event_attempts", "voice_sessions", "voice_journal", "models"),
 ]
 
 

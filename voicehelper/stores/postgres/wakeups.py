@@ -16,7 +16,8 @@ KEYWORD = "voicehelper_keyword"
 OUTBOX = "voicehelper_outbox"
 IDENTITY = "voicehelper_identity"
 REPLAYS = "voicehelper_replays"
-CHANNELS = (INDEX, KEYWORD, OUTBOX, IDENTITY, REPLAYS)
+MODELS = "voicehelper_models"
+CHANNELS = (INDEX, KEYWORD, OUTBOX, IDENTITY, REPLAYS, MODELS)
 
 
 async def notify(conn: Connection, channel: str) -> None:

@@ -1,0 +1,35 @@
+"""The table `models` as the catalogue in memory reads it: all of it, for the system."""
+
+from collections.abc import Sequence
+
+from voicehelper.models.catalogue import StoredModel
+from voicehelper.stores.postgres.guard import SYSTEM, connection
+from voicehelper.stores.postgres.models_rows import COLUMNS, entry_of
+from voicehelper.stores.postgres.pool import Pool
+from voicehelper.stores.postgres.wakeups import MODELS, Wakeups
+
+# Whatever wrote a row, `xmin` says so: a version that somebody forgot to raise would not. No order of commits matters.
+_MARK = "SELECT count(*) || '.' || coalesce(bit_xor(hashtextextended(id::text || xmin::text, 0)), 0) FROM models"
+_ALL = f"SELECT {COLUMNS}, api_key FROM models ORDER BY id"  # noqa: S608 - constants
+
+
+class PostgresModelFeed:
+    """`models.catalogue.ModelFeed` on the table `models`."""
+
+    def __init__(self, pool: Pool, wakeups: Wakeups) -> None:
+        self._pool = pool
+        self._wakeups = wakeups
+
+    async def mark(self) -> str:
+        """See `ModelFeed`."""
+        async with connection(self._pool, SYSTEM) as conn:
+            return str(await conn.fetchval(_MARK))
+
+    async def all(self) -> Sequence[StoredModel]:
+        """See `ModelFeed`."""
+        async with connection(self._pool, SYSTEM) as conn:
+            return [StoredModel(entry_of(row), row["api_key"]) for row in await conn.fetch(_ALL)]
+
+    async def wait(self, timeout: float) -> None:
+        """See `ModelFeed`."""
+        await self._wakeups.wait(MODELS, timeout)

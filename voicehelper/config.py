@@ -199,7 +199,7 @@ class LimitSettings(Section):
     answers_per_user: int = Field(60, description="Questions")
     answers_per_tenant: int = 600
     uploads_per_tenant: int = 600
-    model_calls_per_tenant: int = Field(6000, description="Of models asked directly, through the OpenAI-compatible API")
+    model_calls_per_tenant: int = Field(3000, description="Of models asked directly, through the OpenAI-compatible API")
 
 
 class ConversationSettings(Section):

@@ -25,6 +25,7 @@ class RouteClass(Enum):
     ANSWER = "answer"
     FOLLOW = "follow"  # an answer's events, asked for by a further reader
     UPLOAD = "upload"
+    MODEL = "model"  # a model asked directly
     DICTATION = "dictation"  # a recording to be written down
     DOWNLOAD = "download"  # written while it is sent
     SOCKET = "socket"
@@ -35,6 +36,10 @@ _POSTS = {
     "/api/v1/auth/login": RouteClass.LOGIN,
     "/api/v1/auth/refresh": RouteClass.LOGIN,
     "/v1/audio/speech": RouteClass.DOWNLOAD,
+    "/v1/chat/completions": RouteClass.MODEL,
+    "/v1/completions": RouteClass.MODEL,
+    "/v1/responses": RouteClass.MODEL,
+    "/v1/embeddings": RouteClass.MODEL,
 }
 
 
@@ -66,7 +71,7 @@ def deadline_of(kind: RouteClass, settings: HttpSettings) -> float | None:
     line, for recordings, and for sockets."""
     if kind in {RouteClass.UPLOAD, RouteClass.DICTATION, RouteClass.DOWNLOAD, RouteClass.SOCKET}:
         return None
-    if kind in {RouteClass.ANSWER, RouteClass.FOLLOW}:
+    if kind in {RouteClass.ANSWER, RouteClass.FOLLOW, RouteClass.MODEL}:
         return settings.answer_timeout_s
     return settings.request_timeout_s
 
@@ -77,4 +82,6 @@ def body_limit_of(kind: RouteClass, settings: HttpSettings) -> int:
         return settings.max_upload_bytes + _MULTIPART_OVERHEAD
     if kind is RouteClass.DICTATION:
         return settings.max_audio_bytes + _MULTIPART_OVERHEAD
+    if kind is RouteClass.MODEL:
+        return settings.max_prompt_bytes
     return settings.max_body_bytes

@@ -43,6 +43,8 @@ class Quotas:
             limits.append(Limit("tenant-answers", _key("tenant-answers", tenant), settings.answers_per_tenant))
         if kind is RouteClass.UPLOAD:
             limits.append(Limit("tenant-uploads", _key("tenant-uploads", tenant), settings.uploads_per_tenant))
+        if kind is RouteClass.MODEL:
+            limits.append(Limit("tenant-models", _key("tenant-models", tenant), settings.model_calls_per_tenant))
         return _held(*limits)
 
 

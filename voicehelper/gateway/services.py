@@ -15,8 +15,11 @@ from voicehelper.gateway.quotas import Rates
 from voicehelper.idempotency import IdempotencyStore
 from voicehelper.identity import Accounts, Authenticator, SigningKeys
 from voicehelper.knowledge.model import Added, Document, KnowledgeBase, Page
+from voicehelper.models.embeddings import Embeddings
+from voicehelper.models.ports import Catalogue
 from voicehelper.ports.chat import ChatModel
 from voicehelper.ports.speech import TextToSpeech
+from voicehelper.rag.port import QuestionAnswerer
 from voicehelper.retrieval.model import Retriever
 from voicehelper.voice.dictation import Dictation
 from voicehelper.voice.hot_words import HotWords
@@ -83,7 +86,8 @@ class Services:
 
     Without `rates`, anybody may ask for as much as he likes; without `idempotency`, a write sent twice happens twice;
     without `tts`, no text is read out, without `dictation` no recording written down; without `voice`, nobody can talk;
-    without `router`, no model is asked directly.
+    without `router`, no model is asked directly, without `catalogue` any name is handed to it, without `embeddings`
+    nothing is embedded, and without `answerer` no knowledge base answers as a model.
     """
 
     http: HttpSettings
@@ -107,3 +111,6 @@ class Services:
     hot_words: HotWords | None = None
     voice: Calls | None = None
     router: ChatModel | None = None
+    catalogue: Catalogue | None = None
+    embeddings: Embeddings | None = None
+    answerer: QuestionAnswerer | None = None

@@ -13,6 +13,7 @@ PERMISSIONS: Final[dict[str, str]] = {
     "conversations:review": "Read the conversations of everybody in the tenant",
     "voice:talk": "Talk: voice sessions in one's own conversations",
     "speech:use": "Have files written down and texts spoken, outside of any conversation",
+    "models:use": "Ask the language and embedding models directly, through the OpenAI-compatible API",
     "knowledge:read": "See knowledge bases and documents, search them",
     "knowledge:write": "Create and delete knowledge bases, upload and delete documents",
     "visitors:write": "Hand out conversation tokens to visitors of a web site",
@@ -31,7 +32,7 @@ PERMISSIONS: Final[dict[str, str]] = {
 """Every permission, and what it allows."""
 
 _CUSTOMER = frozenset({"conversations:read", "conversations:write", "voice:talk"})
-_MEMBER = _CUSTOMER | {"profile:read", "profile:write", "knowledge:read", "speech:use"}
+_MEMBER = _CUSTOMER | {"profile:read", "profile:write", "knowledge:read", "speech:use", "models:use"}
 _TENANT = frozenset(PERMISSIONS) - {"platform:write"}
 
 BUILT_IN: Final[dict[str, frozenset[str]]] = {

@@ -17,6 +17,7 @@ PermissionName = Literal[
     "conversations:review",
     "voice:talk",
     "speech:use",
+    "models:use",
     "knowledge:read",
     "knowledge:write",
     "visitors:write",

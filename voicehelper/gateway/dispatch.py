@@ -58,9 +58,10 @@ class RouteIndex(BaseRoute):
 def _flat(context: RouteContext) -> FlatRoute:
     """A route of its own with what `context` knows: the constructor's parameters are its attributes."""
     kind = type(context.original_route)
-    if kind not in {APIRoute, APIWebSocketRoute}:
+    base = APIRoute if issubclass(kind, APIRoute) else APIWebSocketRoute
+    if not issubclass(kind, base):
         raise TypeError(f"{kind.__name__} cannot be looked up")
-    names = list(inspect.signature(kind.__init__).parameters)[1:]
+    names = list(inspect.signature(base.__init__).parameters)[1:]
     given: dict[str, Any] = {name: getattr(context, name) for name in names if hasattr(context, name)}
     return kind(**given)
 

@@ -13,6 +13,7 @@ from voicehelper.gateway.deprecations import DEPRECATIONS
 from voicehelper.gateway.dispatch import FlatRoute
 from voicehelper.gateway.middleware.authentication import OPEN
 from voicehelper.gateway.middleware.idempotency import takes_key
+from voicehelper.gateway.openai.routes import BODIES
 from voicehelper.gateway.params import permission_of
 from voicehelper.wire.common import ErrorBody
 from voicehelper.wire.conversations import EVENTS
@@ -60,7 +61,7 @@ def document_api(app: FastAPI, routes: Sequence[FlatRoute]) -> None:
 def _permissions(routes: Sequence[FlatRoute]) -> dict[tuple[str, str], str]:
     """Permission by path and (lower-case) method."""
     return {
-        (route.path, method.lower()): permission
+        (route.path_format, method.lower()): permission
         for route in routes
         if isinstance(route, APIRoute) and (permission := permission_of(route))
         for method in route.methods or ()
@@ -79,8 +80,9 @@ def _correct(document: dict[str, Any], permissions: dict[tuple[str, str], str]) 
         document["paths"][old.path][old.method.lower()]["deprecated"] = True
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    models: list[tuple[type[BaseModel], Literal["serialization"]]] = [(ErrorBody, "serialization")]
+    models: list[tuple[type[BaseModel], Literal["serialization", "validation"]]] = [(ErrorBody, "serialization")]
     models += [(model, "serialization") for model in EVENTS.values()]
+    models += [(model, "validation") for model in BODIES]
     _, definitions = models_json_schema(models, ref_template=_SCHEMAS + "{model}")
     for name, schema in definitions["$defs"].items():
         schemas.setdefault(name, schema)

@@ -11,6 +11,7 @@ from starlette.types import Message
 
 from voicehelper.context import RequestContext, current_context
 from voicehelper.errors import (
+    BudgetExceeded,
     InvalidId,
     InvalidInput,
     MalformedBody,
@@ -21,7 +22,7 @@ from voicehelper.errors import (
     VoiceHelperError,
 )
 from voicehelper.gateway.catalogue import text_of
-from voicehelper.gateway.openai_errors import openai_body, speaks_openai
+from voicehelper.gateway.openai_errors import openai_body, openai_status, speaks_openai
 from voicehelper.telemetry import get_logger
 from voicehelper.wire.common import ErrorBody
 
@@ -67,8 +68,9 @@ def error_response(failure: BaseException, path: str = "") -> Response:
     """The response for `failure` of the route `path`, in the current context."""
     error = as_error(failure)
     body = error_body(error, current_context())
-    content = openai_body(body) if speaks_openai(path) else body.model_dump(mode="json")
-    return JSONResponse(content, error.status, headers=_headers(error, failure))
+    if speaks_openai(path):
+        return JSONResponse(openai_body(body), openai_status(error.code), headers=_headers(error, failure))
+    return JSONResponse(body.model_dump(mode="json"), error.status, headers=_headers(error, failure))
 
 
 def close_frame(failure: BaseException) -> Message:
@@ -91,6 +93,8 @@ def _headers(error: VoiceHelperError, failure: BaseException) -> dict[str, str]:
         headers.update(failure.headers)  # Allow of a 405
     if error.status in {429, 503} or error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 1)))
+    if isinstance(error, BudgetExceeded):
+        headers["X-Should-Retry"] = "false"  # OpenAI's clients try again at any other 429
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return headers

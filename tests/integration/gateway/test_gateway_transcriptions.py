@@ -213,7 +213,7 @@ async def test_an_error_within_a_stream_is_its_last_event(harness: Any) -> None:
     use(harness, Falters())
     response = await ask(harness, LONG, stream="true")
     last = [json.loads(line[6:]) for line in response.text.splitlines() if line.startswith("data: ")][-1]
-    assert last["error"]["code"] == "50302"
+    assert (last["error"]["code"], last["code"]) == ("server_error", 50302)
     with pytest.raises(openai.APIError):
         stream = await official(harness).audio.transcriptions.create(
             model="whisper-1", file=("a.wav", LONG), stream=True

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from voicehelper.gateway import openai
 from voicehelper.gateway.routes import (
     api_keys,
     audit,
@@ -13,6 +14,7 @@ from voicehelper.gateway.routes import (
     knowledge,
     live,
     messages,
+    models,
     operations,
     platform_keys,
     privacy,
@@ -45,6 +47,7 @@ for _module in (
     review,
     privacy,
     events,
+    models,
     platform_keys,
 ):
     API.include_router(_module.router)
@@ -58,6 +61,7 @@ ROUTERS = (
     realtime.router,
     speech.router,
     transcriptions.router,
+    openai.router,
 )
 """All that the gateway serves but its pages of documentation."""
 

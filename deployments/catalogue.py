@@ -1,13 +1,22 @@
 """The catalogue of models in this process."""
 
 import asyncio
+from functools import partial
 
-from deployments.engines import feed_pool, wakeups
+from deployments.engines import database, feed_pool, wakeups
 from deployments.wiring import Nodes
 from voicehelper.errors import Unavailable
+from voicehelper.gateway.models_desk import ModelsDesk
+from voicehelper.identity import Accounts
+from voicehelper.identity.acts import Acts
 from voicehelper.identity.secrets import SecretBox, load_master_key
 from voicehelper.models.catalogue import LiveCatalogue
+from voicehelper.models.catalogue_service import CatalogueService
 from voicehelper.models.local import local_entry
+from voicehelper.models.ports import Backends
+from voicehelper.ports.clock import SystemClock
+from voicehelper.stores.postgres import guard
+from voicehelper.stores.postgres.models import PostgresModels
 from voicehelper.stores.postgres.models_feed import PostgresModelFeed
 from voicehelper.telemetry import get_logger
 
@@ -46,6 +55,16 @@ def key_box(nodes: Nodes) -> SecretBox:
 async def model_feed(nodes: Nodes) -> PostgresModelFeed:
     """The table. Raises `Unavailable` while the database is away."""
     return PostgresModelFeed(await feed_pool(nodes), await wakeups(nodes))
+
+
+async def models_desk(nodes: Nodes, accounts: Accounts, backends: Backends | None) -> ModelsDesk:
+    """For people to look at the catalogue, change it, and try its models through `backends`."""
+    pool = await database(nodes)
+    service = CatalogueService(
+        PostgresModels(pool), await live_catalogue(nodes), await model_feed(nodes), key_box(nodes)
+    )
+    unit = partial(guard.request_transaction, pool)
+    return ModelsDesk(service, backends, Acts(accounts.audit, unit, SystemClock()))
 
 
 async def _follow(nodes: Nodes, catalogue: LiveCatalogue) -> None:

@@ -5,11 +5,13 @@ from typing import Any
 
 from deployments.answers import answer_service
 from deployments.authentication import authentication_stack
+from deployments.catalogue import live_catalogue, models_desk
 from deployments.conversations import conversation_directory, feedback, privacy, review, run_summaries
+from deployments.embeddings import embeddings
 from deployments.engines import database, objects, ping
 from deployments.events import dead_letter_desk
 from deployments.limits import request_rates
-from deployments.nodes import CHAT, EMBEDDER, INDEXER, RETRIEVAL, ROUTER, STT, TTS
+from deployments.nodes import CHAT, EMBEDDER, INDEXER, RAG, RETRIEVAL, ROUTER, STT, TTS
 from deployments.voice import voice_calls
 from deployments.wiring import Node, Nodes
 from voicehelper.documents.inspection import IsolatedInspector, inspection_limits
@@ -73,8 +75,12 @@ async def gateway_services(nodes: Nodes) -> Services:
         tts=tts,
         dictation=Dictation(stt, settings.stt.longest_file_s, settings.stt.files),
         hot_words=hot_words,
+        models=await models_desk(nodes, accounts, None),
         voice=await voice_calls(nodes, answers, conversations, hot_words.of),
         router=router,
+        catalogue=await live_catalogue(nodes),
+        embeddings=await embeddings(nodes),
+        answerer=await nodes.get(RAG),
     )
 
 

@@ -26,6 +26,7 @@ SOURCES = {
     "dead_letter_id": "letter",
     "letter_id": "letter",
     "event_id": "event",
+    "model_id": "model",
     "resource_id": "any",
 }
 """Parameter and field names that hold an id (or a name that serves as one) -> the kind of thing it names."""
@@ -43,6 +44,7 @@ KINDS = {
     "tenant": "SELECT id::text FROM tenants WHERE id = $1",
     "letter": "SELECT id::text FROM dead_letters WHERE tenant_id = $1",
     "event": "SELECT event_id::text FROM dead_letters WHERE tenant_id = $1",
+    "model": "SELECT id::text FROM models WHERE tenant_id = $1",
     "audit": "SELECT id::text FROM audit_logs WHERE tenant_id = $1",
 }
 OWN = {

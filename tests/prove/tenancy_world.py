@@ -121,6 +121,7 @@ class World:
         await self.create(tenant, owner, "POST", "/users", email=email, role="member")
         await self._person(tenant, "member", email)
         await self.create(tenant, owner, "POST", "/roles")
+        await self.create(tenant, owner, "POST", "/models", owner="tenant", provider="openai", context_tokens=1000)
         await self._key(tenant, owner)
         await self._visitor(tenant, owner)
 
@@ -218,6 +219,7 @@ class World:
         if (await self.direct.call("GET", f"{API}/me", owner.token)).status == 401 and owner.renew is not None:
             await owner.renew()
         await self.create(tenant, owner, "POST", "/roles")
+        await self.create(tenant, owner, "POST", "/models", owner="tenant", provider="openai", context_tokens=1000)
         await self._letter(tenant)
         base = (await self.create(tenant, owner, "POST", "/knowledge/bases"))["id"]
         await self._upload(tenant, owner, base, 0)

@@ -14,6 +14,8 @@ PERMISSIONS: Final[dict[str, str]] = {
     "voice:talk": "Talk: voice sessions in one's own conversations",
     "speech:use": "Have files written down and texts spoken, outside of any conversation",
     "models:use": "Ask the language and embedding models directly, through the OpenAI-compatible API",
+    "models:read": "See the catalogue of models and its prices",
+    "models:write": "Add, change, test and remove the tenant's models and their keys",
     "knowledge:read": "See knowledge bases and documents, search them",
     "knowledge:write": "Create and delete knowledge bases, upload and delete documents",
     "visitors:write": "Hand out conversation tokens to visitors of a web site",

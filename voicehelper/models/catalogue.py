@@ -97,6 +97,10 @@ class LiveCatalogue:
         sealed = self._sealed.get(entry.id)
         if sealed is not None:
             return self._opened(entry, sealed)
+        return self.lent_key(entry)
+
+    def lent_key(self, entry: ModelEntry) -> str:
+        """The platform's key for `entry`, where it may use that; else empty."""
         return self._provider_keys.get(entry.provider, "") if entry.tenant_id is None else ""
 
     async def tried(self, timeout: float) -> None:

@@ -18,6 +18,8 @@ PermissionName = Literal[
     "voice:talk",
     "speech:use",
     "models:use",
+    "models:read",
+    "models:write",
     "knowledge:read",
     "knowledge:write",
     "visitors:write",

@@ -14,7 +14,8 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from voicehelper.config import ConversationSettings, HttpSettings, IdentitySettings, Settings
+from tests.fakes.models import FakeBackends, FakeResolver
+from voicehelper.config import ChatSettings, ConversationSettings, HttpSettings, IdentitySettings, Settings
 from voicehelper.conversations import AnswerService, ConversationDirectory
 from voicehelper.conversations.context import CachedContextWindow
 from voicehelper.conversations.privacy import Privacy
@@ -22,6 +23,7 @@ from voicehelper.conversations.review import ConversationReview
 from voicehelper.errors import Unavailable
 from voicehelper.gateway import Probe, Services, create_app
 from voicehelper.gateway.dead_letters import DeadLetterDesk
+from voicehelper.gateway.models_desk import ModelsDesk
 from voicehelper.identity import Passwords, TokenIssuer, User
 from voicehelper.identity.acts import Acts
 from voicehelper.identity.files import publish_once
@@ -29,6 +31,9 @@ from voicehelper.identity.keys import new_pem
 from voicehelper.identity.secrets import SecretBox
 from voicehelper.ids import new_id
 from voicehelper.knowledge.service import KnowledgeService
+from voicehelper.models.catalogue import LiveCatalogue
+from voicehelper.models.catalogue_service import CatalogueService
+from voicehelper.models.local import local_entry
 from voicehelper.ports.clock import SystemClock
 from voicehelper.ports.objects import FakeObjectStore
 from voicehelper.ports.search import Passage, Scope
@@ -46,6 +51,8 @@ from voicehelper.stores.postgres.idempotency import PURPOSE, PostgresIdempotency
 from voicehelper.stores.postgres.identity import PostgresUsers
 from voicehelper.stores.postgres.index_queue import PostgresObjectTrash
 from voicehelper.stores.postgres.knowledge import PostgresKnowledge
+from voicehelper.stores.postgres.models import PostgresModels
+from voicehelper.stores.postgres.models_feed import PostgresModelFeed
 from voicehelper.stores.postgres.pool import Pool
 from voicehelper.stores.postgres.privacy import PostgresPrivacy
 from voicehelper.stores.postgres.review import PostgresReview
@@ -57,6 +64,7 @@ from voicehelper.voice.hot_words import RememberedHotWords
 
 PASSWORD = "correct horse 电池"
 KEY = new_pem()
+BOX = SecretBox(b"m" * 32, "model-keys")
 HTTP = HttpSettings(max_upload_bytes=200_000, max_body_bytes=50_000, request_timeout_s=10.0, answer_timeout_s=5.0)
 
 
@@ -256,6 +264,9 @@ async def harness(pool: Pool, tokens: AuthenticationStack) -> AsyncIterator[Harn
     )
     directory = ConversationDirectory(PostgresConversations(pool), scopes)
     acts = Acts(accounts.audit, partial(request_transaction, pool), clock)
+    live = LiveCatalogue(local_entry(ChatSettings(model="fake-chat", backend="fake")), BOX, {})
+    feed = PostgresModelFeed(pool, Wakeups(pool))
+    models = ModelsDesk(CatalogueService(PostgresModels(pool), live, feed, BOX, FakeResolver()), FakeBackends(), acts)
     services = Services(
         http=HTTP,
         accounts=accounts,
@@ -279,6 +290,7 @@ async def harness(pool: Pool, tokens: AuthenticationStack) -> AsyncIterator[Harn
         dead_letters=DeadLetterDesk(PostgresDeadLetters(pool), acts),
         probes=(probe("postgres", True), probe("chat", True), probe("redis", False)),
         idempotency=PostgresIdempotency(pool, SecretBox(b"m" * 32, PURPOSE)),
+        models=models,
         tts=FakeTextToSpeech(seconds_per_char=0.05),
         dictation=Dictation(FakeSpeechToText(("您好，", "退款多久到账？"))),
         hot_words=RememberedHotWords(accounts.tenants.hot_words, clock),

@@ -49,7 +49,7 @@ async def gateway_services(nodes: Nodes) -> Services:
     if not nodes.is_remote(INDEXER):
         await nodes.get(INDEXER)
     accounts = await _accounts(nodes, pool, tokens)
-    router = await nodes.get(ROUTER)
+    router, rag = await nodes.get(ROUTER), await nodes.get(RAG)
     answers = await answer_service(nodes)
     await run_summaries(nodes, answers)
     stt, tts = await nodes.get(STT), await nodes.get(TTS)
@@ -80,7 +80,7 @@ async def gateway_services(nodes: Nodes) -> Services:
         router=router,
         catalogue=await live_catalogue(nodes),
         embeddings=await embeddings(nodes),
-        answerer=await nodes.get(RAG),
+        answerer=rag,
     )
 
 

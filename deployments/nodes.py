@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from deployments.engines import database, keyword_follower, objects, redis_link, wakeups
 from deployments.events import relay
+from deployments.models import router
 from deployments.reader import IsolatedReader
 from deployments.wiring import Node, Nodes
 from voicehelper.documents.isolation import IsolatedParser
@@ -54,7 +55,7 @@ async def _build_chat(nodes: Nodes) -> ChatModel:
 
 
 async def _build_router(nodes: Nodes) -> ChatModel:
-    return await nodes.get(CHAT)
+    return await router(nodes, CHAT)
 
 
 async def _build_stt(nodes: Nodes) -> SpeechToText:
@@ -94,12 +95,15 @@ async def _build_retrieval(nodes: Nodes) -> Retriever:
 
 async def _build_rag(nodes: Nodes) -> QuestionAnswerer:
     settings, chat = nodes.settings, await nodes.get(ROUTER)
-    answerer = Answerer(await nodes.get(RETRIEVAL), chat, settings.rag)
+    own = not settings.models.default_model  # another one is paid for what it reads
+    answerer = Answerer(await nodes.get(RETRIEVAL), chat, settings.rag, reads_ahead=own)
     nodes.try_once("prompt warm-up", answerer.warm_up(settings.chat.parallel))
     if settings.rag.remember == "off":
         return answerer
     memory = RedisAnswerMemory(await redis_link(nodes), settings.rag.remember_s)
-    manner = f"{stable_prefix()}{settings.rag}{settings.chat.backend}{settings.chat.model}"
+    manner = (
+        f"{stable_prefix()}{settings.rag}{settings.chat.backend}{settings.chat.model}{settings.models.default_model}"
+    )
     revisions = PostgresRevisions(await database(nodes))
     return RememberingAnswerer(answerer, memory, revisions, settings.rag.remember, manner)
 

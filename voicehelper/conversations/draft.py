@@ -7,6 +7,7 @@ from uuid import UUID
 
 from voicehelper.conversations.turns import ASKED, Ending
 from voicehelper.errors import VoiceHelperError
+from voicehelper.ports.chat import ChatRoute
 from voicehelper.rag.events import AnswerCitations, AnswerDelta, AnswerDone, AnswerEvent, AnswerStatus, Citation
 
 FAILED_CODE = VoiceHelperError.code
@@ -91,4 +92,18 @@ def _metadata(done: AnswerDone) -> dict[str, Any]:
         "timings_ms": done.timings_ms,
         "trace": done.trace,
         **({"remembered": True} if done.remembered else {}),
+        **({"route": _route(done.route)} if done.route is not None else {}),
     }
+
+
+def _route(route: ChatRoute) -> dict[str, Any]:
+    """For operators: which model answered, what was tried before it, what it cost. Nothing that is empty."""
+    said = {
+        "strategy": route.strategy,
+        "tried": [[attempt.model, attempt.outcome] for attempt in route.attempts[:-1]],
+        "experiment": route.experiment,
+        "variant": route.variant,
+        "warnings": list(route.warnings),
+        "cost_micros": route.cost_micros,
+    }
+    return {"provider": route.provider} | {name: value for name, value in said.items() if value}

@@ -146,7 +146,7 @@ class Summaries:
     async def _condense(self, text: str) -> str:
         """What the model makes of `text`; empty where nothing of that rests on it, or `text` is too long for it."""
         said, whole = "", False
-        request = ChatRequest(summary_prompt(text), max_tokens=_MAX_TOKENS)
+        request = ChatRequest(summary_prompt(text), max_tokens=_MAX_TOKENS, feature="summary")
         try:
             async with aclosing(self._chat.stream(request)) as events:  # type: ignore[type-var]
                 async for event in events:

@@ -41,6 +41,10 @@ class Breakers(Protocol):
         """A call ended: well, or in a way that is the model's fault. Does not wait."""
         ...
 
+    def cool(self, model_id: UUID, seconds: float) -> None:
+        """The model asked not to be called for so long. Does not wait."""
+        ...
+
 
 class Latencies(Protocol):
     """How fast models are, live, over all replicas."""

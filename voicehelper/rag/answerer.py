@@ -57,6 +57,7 @@ class Answerer:
         chat: writes the answer.
         settings: budgets.
         rewriter: makes follow-ups stand alone; by default without a model call.
+        reads_ahead: the model is to read prompts of questions not yet asked: good where it remembers them, and is ours.
     """
 
     def __init__(
@@ -66,11 +67,13 @@ class Answerer:
         settings: RagSettings | None = None,
         *,
         rewriter: Rewriter | None = None,
+        reads_ahead: bool = True,
     ) -> None:
         self._retriever = retriever
         self._chat = chat
         self._settings = settings or RagSettings()
         self._rewriter = rewriter or MergeRewriter()
+        self._reads_ahead = reads_ahead
         self._warm = asyncio.Event()
         self._warm.set()
         self._read_at = 0.0  # when the engine last showed that it reads the prefix
@@ -122,7 +125,7 @@ class Answerer:
         return Found(run.standalone, run.context, dict(run.timings_ms))
 
     async def _read_ahead(self, run: Answering) -> None:
-        if not run.refused and self._warm.is_set():
+        if self._reads_ahead and not run.refused and self._warm.is_set():
             await self._discard(replace(self._request(run), max_tokens=1))
 
     async def _answer(self, run: Answering, prepared: Prepared | None) -> AsyncGenerator[AnswerEvent, None]:
@@ -251,6 +254,7 @@ class Answerer:
                     return
                 if isinstance(event, ChatDone):
                     run.finish, run.usage, run.model = event.finish_reason, event.usage, event.model
+                    run.route = event.route
                     return
                 if not isinstance(event, ChatDelta):
                     yield AnswerAlive()
@@ -262,7 +266,7 @@ class Answerer:
     def _request(self, run: Answering) -> ChatRequest:
         settings = self._settings
         messages = build_prompt(run.standalone, run.context.render(), run.language, settings.history_tokens)
-        return ChatRequest(messages, max_tokens=settings.max_answer_tokens)
+        return ChatRequest(messages, max_tokens=settings.max_answer_tokens, feature="answer")
 
     async def _discard(self, request: ChatRequest) -> None:
         async with aclosing(self._chat.stream(request)) as events:  # type: ignore[type-var]
@@ -326,4 +330,5 @@ def _done(run: Answering, supported: int, sentences: int) -> AnswerDone:
         degraded=tuple(dict.fromkeys(run.degraded)),
         timings_ms={name: round(ms, 2) for name, ms in run.timings_ms.items()},
         trace=run.trace(supported, sentences),
+        route=run.route,
     )

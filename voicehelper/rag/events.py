@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from voicehelper.ports.chat import ChatUsage
+from voicehelper.ports.chat import ChatRoute, ChatUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class AnswerDone:
             `total` ...).
         trace: facts for debugging retrieval (rewritten question, passages with scores).
         remembered: the same was asked before, and nothing that it rests on has changed since.
+        route: how the question came to its model, where a router chose it.
     """
 
     outcome: str
@@ -76,6 +77,7 @@ class AnswerDone:
     timings_ms: dict[str, float] = field(default_factory=dict)
     trace: dict[str, Any] = field(default_factory=dict)
     remembered: bool = False
+    route: ChatRoute | None = None
 
 
 AnswerEvent = AnswerStatus | AnswerAlive | AnswerDelta | AnswerCitations | AnswerDone

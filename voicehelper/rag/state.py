@@ -3,7 +3,7 @@
 import time
 from dataclasses import asdict, dataclass, field
 
-from voicehelper.ports.chat import ChatUsage
+from voicehelper.ports.chat import ChatRoute, ChatUsage
 from voicehelper.rag.context import Context
 from voicehelper.rag.events import Question
 from voicehelper.rag.evidence import Evidence
@@ -33,6 +33,7 @@ class Answering:
     finish: str = ""
     usage: ChatUsage = ChatUsage()
     model: str = ""
+    route: ChatRoute | None = None
     degraded: list[str] = field(default_factory=list)
     timings_ms: dict[str, float] = field(default_factory=dict)
 

@@ -36,6 +36,8 @@ CHAT_TOKENS_PER_SECOND = Histogram(
 CHAT_FIRST_TOKEN_SECONDS = Histogram(
     "voicehelper_chat_first_token_seconds", "From the engine to its first piece of text", ["model"], buckets=_SECONDS
 )
+MODEL_CALLS = Counter("voicehelper_model_calls", "Calls of models, by how they ended", ["model", "outcome"])
+MODEL_STATES = Counter("voicehelper_model_states", "Models put out of use, and back into it", ["state"])
 EMBEDDED_TEXTS = Counter("voicehelper_embedded_texts", "Texts embedded", ["model", "kind"])
 QUEUE_LENGTH = Gauge("voicehelper_queue_length", "Work waiting", ["queue"], multiprocess_mode="livesum")
 EVENTS = Counter("voicehelper_events", "Events by what a consumer group did with them", ["group", "outcome"])
@@ -58,6 +60,10 @@ REMEMBERED = Counter("voicehelper_remembered", "Questions looked up among those 
 SPOKEN_CACHE = Counter("voicehelper_spoken_cache", "Clauses by where their sound was found", ["outcome"])
 DOCUMENTS = Counter("voicehelper_documents", "Documents finished", ["outcome"])
 CHUNKS = Counter("voicehelper_chunks_indexed", "Chunks written")
+LEDGER = Counter(
+    "voicehelper_ledger", "Ends of calls: counted, uncounted (counters away), dropped, above_reservation", ["outcome"]
+)
+BUDGET_REFUSALS = Counter("voicehelper_budget_refusals", "Calls refused, by whose limit and of what", ["whose", "of"])
 
 
 def render() -> bytes:

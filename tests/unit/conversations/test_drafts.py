@@ -34,7 +34,12 @@ def test_a_draft_becomes_what_its_end_makes_of_it() -> None:
     with pytest.raises(VoiceHelperError):
         draft.completed()
     list(draft.take(AnswerDone("answered", ChatUsage(1, 2), "m", ("dense",), {"total": 1.0})))
-    assert draft.completed().metadata["usage"] == {"prompt_tokens": 1, "completion_tokens": 2, "cached_tokens": 0}
+    assert draft.completed().metadata["usage"] == {
+        "prompt_tokens": 1,
+        "completion_tokens": 2,
+        "cached_tokens": 0,
+        "reasoning_tokens": 0,
+    }
     assert draft.failed(Overloaded("queue")).metadata["error"] == {"code": 42902}
     failed = draft.failed(KeyError("secret"))
     assert (failed.metadata["outcome"], failed.metadata["error"]) == ("failed", {"code": 50000})

@@ -186,6 +186,18 @@ class UserErased(_OfUser):
     type = "user.erased"
 
 
+class BudgetPassed(Fact):
+    """A limit of money was passed for the first time in this month; a limit that was changed passes anew."""
+
+    type = "budget.passed"
+    kind: Literal["tenant", "user", "key"]
+    subject_id: UUID | None = Field(default=None, description="The user or key")
+    level: Literal["soft", "hard"]
+    month: str = Field(description="In UTC: 2026-11")
+    limit_micros: int = Field(ge=0, description="Micro-dollars")
+    spent_micros: int = Field(ge=0, description="Spent in the month when it was passed, or a call refused")
+
+
 class TenantCreated(Fact):
     """A tenant was created."""
 
@@ -235,6 +247,7 @@ FACTS: Final[tuple[type[Fact], ...]] = (
     ConversationAnswerStopped,
     FeedbackGiven,
     FeedbackWithdrawn,
+    BudgetPassed,
 )
 
 CATALOGUE: Final[Mapping[tuple[str, int], type[Fact]]] = {(fact.type, fact.version): fact for fact in FACTS}

@@ -28,7 +28,7 @@ A, B = UUID(int=0xA), UUID(int=0xB)
 OF_NO_TENANT = {"keyword_followers", "signing_keys", "login_failures"}
 """Tables no tenant has anything to do with."""
 
-NOT_CHANGED = {"audit_logs"}
+NOT_CHANGED = {"audit_logs", "usage_ledger"}
 NEVER_OURS = {"schema_migrations"}
 
 
@@ -79,6 +79,10 @@ def row_of(table: str, tenant: UUID) -> dict[str, object]:
         | {"options": {}, "snapshot": {}},
         "voice_journal": own | {"session_id": UUID(int=n + 14), "seq": 1, "entries": []},
         "models": own | {"id": UUID(int=n + 15), "name": "m", "provider": "openai", "context_tokens": 1},
+        "budgets": own | {"id": UUID(int=n + 16), "kind": "tenant", "hard_micros": 1},
+        "usage_ledger": own
+        | {"id": UUID(int=n + 17), "at": "now", "model": "m", "provider": "p", "cost_micros": 1, "outcome": "answered"},
+        "budget_notices": own | {"month": "202611", "subject": "t", "level": "soft", "limit_micros": 1},
     }
     return rows[table]
 
@@ -87,7 +91,7 @@ ORDER = [
     *("tenants", "users", "knowledge_bases", "documents", "document_versions", "chunks", "keyword_changes"),
     *("object_deletions", "conversations", "messages", "feedback", "roles", "sessions", "refresh_tokens", "api_keys"),
     *("identity_changes", "audit_logs", "idempotency_keys", "outbox", "dead_letters", "processed_events"),
-    *("event_attempts", "voice_sessions", "voice_journal", "models"),
+    *("event_attempts", "voice_sessions", "voice_journal", "models", "budgets", "usage_ledger", "budget_notices"),
 ]
 
 

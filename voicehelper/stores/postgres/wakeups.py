@@ -16,8 +16,9 @@ KEYWORD = "voicehelper_keyword"
 OUTBOX = "voicehelper_outbox"
 IDENTITY = "voicehelper_identity"
 REPLAYS = "voicehelper_replays"
+BUDGETS = "voicehelper_budgets"
 MODELS = "voicehelper_models"
-CHANNELS = (INDEX, KEYWORD, OUTBOX, IDENTITY, REPLAYS, MODELS)
+CHANNELS = (INDEX, KEYWORD, OUTBOX, IDENTITY, REPLAYS, BUDGETS, MODELS)
 
 
 async def notify(conn: Connection, channel: str) -> None:

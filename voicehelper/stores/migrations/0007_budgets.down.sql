@@ -1,0 +1,3 @@
+DROP TABLE budget_notices;
+DROP TABLE usage_ledger;
+DROP TABLE budgets;

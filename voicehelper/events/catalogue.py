@@ -222,6 +222,29 @@ class TenantEnabled(Fact):
     type = "tenant.enabled"
 
 
+class _OfExperiment(Fact):
+    experiment_id: UUID
+
+
+class ExperimentStarted(_OfExperiment):
+    """An experiment on models runs from now on."""
+
+    type = "experiment.started"
+
+
+class ExperimentStopped(_OfExperiment):
+    """An experiment was stopped; its calls are served as asked again."""
+
+    type = "experiment.stopped"
+
+
+class ExperimentVariantStopped(_OfExperiment):
+    """A guard rail stopped a variant; its users are served like the control."""
+
+    type = "experiment.variant_stopped"
+    variant: str
+
+
 FACTS: Final[tuple[type[Fact], ...]] = (
     TenantCreated,
     TenantUpdated,
@@ -248,6 +271,9 @@ FACTS: Final[tuple[type[Fact], ...]] = (
     FeedbackGiven,
     FeedbackWithdrawn,
     BudgetPassed,
+    ExperimentStarted,
+    ExperimentStopped,
+    ExperimentVariantStopped,
 )
 
 CATALOGUE: Final[Mapping[tuple[str, int], type[Fact]]] = {(fact.type, fact.version): fact for fact in FACTS}

@@ -146,10 +146,15 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The variant of an experiment that a user gets: models to use instead of those asked for, first the best."""
+    """The variant of an experiment that a user gets: models to use instead of those asked for, first the best.
+
+    `counted` is False for who was drawn for a variant that was stopped: he is served like the control, and its figures
+    leave him out.
+    """
 
     experiment_id: UUID
     experiment: str
     variant: str
     models: tuple[str, ...] = ()
     overrides: dict[str, Any] = field(default_factory=dict)
+    counted: bool = True

@@ -17,8 +17,9 @@ OUTBOX = "voicehelper_outbox"
 IDENTITY = "voicehelper_identity"
 REPLAYS = "voicehelper_replays"
 BUDGETS = "voicehelper_budgets"
+EXPERIMENTS = "voicehelper_experiments"
 MODELS = "voicehelper_models"
-CHANNELS = (INDEX, KEYWORD, OUTBOX, IDENTITY, REPLAYS, BUDGETS, MODELS)
+CHANNELS = (INDEX, KEYWORD, OUTBOX, IDENTITY, REPLAYS, BUDGETS, EXPERIMENTS, MODELS)
 
 
 async def notify(conn: Connection, channel: str) -> None:

@@ -1,32 +1,24 @@
 """Any server that speaks the OpenAI chat-completions format, through the official SDK."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
 
+import httpx2
 import openai
 
 from actors.chat.admission import Admission
+from actors.chat.complaints import complaint, meaning
 from actors.chat.estimate import estimate_tokens
-from actors.chat.usage import StreamMeter
-from actors.chat.vendor_errors import VENDOR_ERRORS, translated
-from actors.chat.wire import read_chunk, request_body
-from voicehelper.context import current_context
-from voicehelper.errors import DeadlineExceeded, InvalidInput, ModelUnavailable
-from voicehelper.ports.chat import (
-    ChatDelta,
-    ChatDone,
-    ChatEvent,
-    ChatModelInfo,
-    ChatRequest,
-    ChatUsage,
-    FinishReason,
-)
+from actors.chat.providers import OPENAI_COMPATIBLE, Shape, shape_of
+from actors.chat.reading import Reading
+from actors.chat.shaping import shaped_body
+from actors.chat.upstream import CONNECT_S, SILENCE_S, Upstream, http_client
+from actors.chat.wire import read_chunk
+from voicehelper.errors import InvalidInput
+from voicehelper.ports.chat import ChatEvent, ChatModelInfo, ChatRequest
 
-_CONNECT_S = 5.0
-_SILENCE_S = 60.0
+_PATH = "/chat/completions"
 
 
 class OpenAICompatibleChat:
@@ -36,13 +28,16 @@ class OpenAICompatibleChat:
     who calls it knows better whether another model should be asked instead.
 
     Args:
-        base_url: up to and with `/v1`.
+        base_url: up to and with `/v1`; empty for the provider's own.
         api_key: may be empty for servers without keys.
         model: the remote model's name.
         context_tokens: what the remote model promises; not checked here, the server knows better.
-        parallel: requests in flight at the same time.
+        parallel: requests in flight at the same time; 0 for no limit.
         queue: requests waiting beyond those.
         silence_s: a server silent for longer, before or within an answer, counts as gone.
+        shape: how this model's requests differ from the format.
+        fixed: `model` is asked whatever requests name.
+        http: connections to use, which stay open at `close`; None for its own.
     """
 
     def __init__(
@@ -54,18 +49,27 @@ class OpenAICompatibleChat:
         context_tokens: int = 4096,
         parallel: int = 4,
         queue: int = 16,
-        silence_s: float = _SILENCE_S,
+        silence_s: float = SILENCE_S,
+        shape: Shape | None = None,
+        fixed: bool = False,
+        http: httpx2.AsyncClient | None = None,
     ) -> None:
-        if not base_url:
+        self._shape = shape or shape_of(OPENAI_COMPATIBLE, model)
+        provider = self._shape.provider
+        if not (base_url := base_url or provider.base_url):
             raise InvalidInput("chat.base_url is empty: set it, or choose another chat.backend")
-        self._info = ChatModelInfo(model, context_tokens, "openai")
-        self._admission = Admission("chat", parallel, queue)
-        self._client = openai.AsyncOpenAI(
+        self._info = ChatModelInfo(model, context_tokens, "openai" if shape is None else provider.name)
+        self._admission = Admission("chat", parallel, queue) if parallel else None
+        self._fixed = fixed
+        self._own_http = None if http else http_client(base_url)
+        client = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=api_key or "none",
             max_retries=0,
-            timeout=openai.Timeout(silence_s, connect=_CONNECT_S),
+            timeout=openai.Timeout(silence_s, connect=CONNECT_S),
+            http_client=http or self._own_http,
         )
+        self._upstream = Upstream(client.post, _PATH, self._shape.options.headers, provider.busy_words)
 
     async def describe(self) -> ChatModelInfo:
         """The configured model; the server is not asked."""
@@ -75,55 +79,40 @@ class OpenAICompatibleChat:
         """Estimates: the format has no tokenizer."""
         return [estimate_tokens(text) for text in texts]
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """See `ChatModel.stream`. Raises also `DeadlineExceeded`. Closing the generator hangs up."""
-        await self._admission.acquire()
+        return self._stream(request) if self._admission is None else self._admitted(request, self._admission)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._own_http is not None:
+            await self._own_http.aclose()
+
+    async def _admitted(self, request: ChatRequest, admission: Admission) -> AsyncGenerator[ChatEvent, None]:
+        await admission.acquire()
         started = time.monotonic()
         try:
             async with aclosing(self._stream(request)) as events:
                 async for event in events:
                     yield event
         finally:
-            self._admission.release(time.monotonic() - started)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
+            admission.release(time.monotonic() - started)
 
     async def _stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        model = request.model or self._info.model
-        meter = StreamMeter(self._info.model)
-        finish: FinishReason | None = None
-        usage = ChatUsage()
-        async with aclosing(self._chunks(request_body(request) | {"model": model})) as chunks:
-            async for raw in chunks:
-                chunk = read_chunk(raw)
-                finish, usage = chunk.finish or finish, chunk.usage or usage
-                if chunk.text:
-                    meter.text()
-                    yield ChatDelta(chunk.text)
-        if finish is None:
-            raise ModelUnavailable("The model server broke off its answer")
-        meter.done(usage)
-        yield ChatDone(finish, usage, model)
+        model = self._info.model if self._fixed else request.model or self._info.model
+        reading = Reading(self._info.model, model)
+        async with aclosing(self._upstream.events(shaped_body(request, self._shape, model))) as read:
+            with reading.errors():
+                async for payloads in read:
+                    for event in self._events(reading, payloads):
+                        yield event
+        yield reading.end()
 
-    async def _chunks(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        create = self._client.chat.completions.create(**body, stream=True, stream_options={"include_usage": True})
-        response = await _in_time(create)
-        try:
-            chunks = aiter(response)
-            while (chunk := await _in_time(anext(chunks, None))) is not None:
-                yield chunk.to_dict()
-        finally:
-            await response.close()
-
-
-async def _in_time(step: Any) -> Any:
-    """Await one step of the exchange within the request's deadline, with the vendor's errors translated."""
-    try:
-        async with asyncio.timeout(current_context().remaining()):
-            return await step
-    except VENDOR_ERRORS as error:
-        raise translated(error) from error
-    except TimeoutError as error:
-        raise DeadlineExceeded("Out of time while the model answered") from error
+    def _events(self, reading: Reading, payloads: Sequence[bytes]) -> list[ChatEvent]:
+        events: list[ChatEvent] = []
+        for payload in payloads:
+            chunk = read_chunk(payload)
+            if chunk.error is not None:
+                raise meaning(complaint(0, chunk.error, None, self._shape.provider.busy_words))
+            reading.add(chunk, events)
+        return events or reading.sign_of_life()

@@ -1,78 +1,40 @@
-"""What an OpenAI-compatible server can do wrong, as our errors.
+"""What a vendor's SDK raises, as our errors.
 
 The server's own words stay in the log's exception chain: they may name keys, accounts or prompts. A 401 of the vendor
 is our misconfiguration, not the caller's missing token, so it becomes `ModelUnavailable`.
+
+Both official SDKs are generated alike: their errors have the same names and attributes. Which one raised is told by
+the attributes, so that nobody has to import an SDK that it does not use.
 """
 
-from collections.abc import Callable
-
-import httpx
+import aiohttp
+import httpx2
 import openai
 
-from voicehelper.errors import InvalidInput, ModelUnavailable, Overloaded, VoiceHelperError
+from actors.chat.complaints import complaint, meaning
+from voicehelper.errors import BrokenStream, ModelSilent, ModelUnavailable, VoiceHelperError
 
-# The SDK lets transport errors within a stream, and JSON it cannot decode, through as they are.
-VENDOR_ERRORS = (openai.OpenAIError, httpx.HTTPError, ValueError)
+# The SDK lets transport errors within a stream, and JSON it cannot decode, through as they are; and below it the
+# transport some of its own.
+TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
+VENDOR_ERRORS = (openai.OpenAIError, *TRANSPORT_ERRORS, ValueError)
 
-_DEFAULT_RETRY_S = 5.0
-_TOO_LONG = ("context_length_exceeded", "exceed_context_size_error", "string_above_max_length")
 
-
-def translated(error: Exception) -> VoiceHelperError:
-    """Our error for one of `VENDOR_ERRORS`."""
-    if isinstance(error, openai.APIStatusError):
-        by_status = _BY_STATUS.get(error.status_code)
-        return by_status(error) if by_status else _unavailable(error)
-    if isinstance(error, openai.APITimeoutError | httpx.TimeoutException):
-        return ModelUnavailable("The model server is silent")
-    if isinstance(error, openai.APIConnectionError | httpx.HTTPError):
+def translated(error: Exception, busy_words: frozenset[str] = frozenset()) -> VoiceHelperError:
+    """Our error for what a call raised before the answer began; `busy_words` as in `Complaint`."""
+    response = getattr(error, "response", None)
+    if response is not None and hasattr(error, "status_code"):
+        return meaning(complaint(error.status_code, getattr(error, "body", None), response.headers, busy_words))
+    cause = error.__cause__ or error
+    if isinstance(cause, httpx2.ReadTimeout | httpx2.WriteTimeout):
+        return ModelSilent()
+    if isinstance(cause, TRANSPORT_ERRORS) or isinstance(error, openai.APIConnectionError):
         return ModelUnavailable("The model server cannot be reached, or hung up")
-    if isinstance(error, openai.APIError) and _is_too_long(error):
-        return _too_long()
+    if isinstance(error, openai.APIError) and error.body:
+        return meaning(complaint(0, error.body, None, busy_words))
     return ModelUnavailable("The model server sent something that is not a completion")
 
 
-def _bad_request(error: openai.APIStatusError) -> VoiceHelperError:
-    return _too_long() if _is_too_long(error) else InvalidInput("The model server refuses the request")
-
-
-def _limited(error: openai.APIStatusError) -> VoiceHelperError:
-    if error.code == "insufficient_quota":
-        return ModelUnavailable("The model server's quota is used up")
-    return Overloaded("The model server is busy", retry_after=_retry_after(error, _DEFAULT_RETRY_S))
-
-
-def _unavailable(error: openai.APIStatusError) -> VoiceHelperError:
-    return ModelUnavailable("The model server failed", {"status": error.status_code}, _retry_after(error, None))
-
-
-def _refused(error: openai.APIStatusError) -> VoiceHelperError:
-    return ModelUnavailable("The model server refuses our key", {"status": error.status_code})
-
-
-def _no_model(error: openai.APIStatusError) -> VoiceHelperError:
-    return ModelUnavailable("The model server does not know the model or the address", {"status": error.status_code})
-
-
-def _too_long() -> VoiceHelperError:
-    return InvalidInput("The prompt is longer than the model's context")
-
-
-def _is_too_long(error: openai.APIError) -> bool:
-    return error.code in _TOO_LONG or error.type in _TOO_LONG or "maximum context length" in error.message
-
-
-def _retry_after(error: openai.APIStatusError, default: float | None) -> float | None:
-    value = error.response.headers.get("retry-after", "")
-    return float(value) if value.replace(".", "", 1).isdigit() else default
-
-
-_BY_STATUS: dict[int, Callable[[openai.APIStatusError], VoiceHelperError]] = {
-    400: _bad_request,
-    413: _bad_request,
-    422: _bad_request,
-    401: _refused,
-    403: _refused,
-    404: _no_model,
-    429: _limited,
-}
+def broken(error: Exception) -> VoiceHelperError:
+    """Our error for what interrupted an answer that had begun."""
+    return ModelSilent() if isinstance(error, httpx2.ReadTimeout) else BrokenStream()

@@ -9,7 +9,7 @@ import pytest
 from actors.chat.openai_compatible import OpenAICompatibleChat
 from tests.fakes.openai_server import Behaviour, Exchange, openai_server
 from voicehelper.context import RequestContext, use_context
-from voicehelper.errors import DeadlineExceeded, InvalidInput, ModelUnavailable, Overloaded, VoiceHelperError
+from voicehelper.errors import ContextTooLong, DeadlineExceeded, InvalidInput, ModelUnavailable, Overloaded, VoiceHelperError
 from voicehelper.ports.chat import ChatDelta, ChatDone, ChatEvent, ChatMessage, ChatRequest, ChatUsage
 
 ASK = ChatRequest((ChatMessage("system", "简短"), ChatMessage("user", "退款多久到账？")), max_tokens=9, stop=("\n",))
@@ -83,7 +83,7 @@ def failing(status: int, headers: dict[str, str] | None = None, **error: str) ->
         (failing(403), ModelUnavailable, None),
         (failing(404, code="model_not_found"), ModelUnavailable, None),
         (failing(400, message="odd"), InvalidInput, None),
-        (failing(400, code="context_length_exceeded"), InvalidInput, None),
+        (failing(400, code="context_length_exceeded"), ContextTooLong, None),
         (failing(422), InvalidInput, None),
         (failing(429, {"Retry-After": "7"}), Overloaded, 7.0),
         (failing(429), Overloaded, 5.0),

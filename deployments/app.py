@@ -15,6 +15,7 @@ from deployments.gateway import Gateway
 from deployments.nodes import NODES
 from deployments.options import GATEWAY, serve_options
 from deployments.replica import NodeReplica
+from deployments.vllm import vllm_deployments
 from voicehelper.config import Settings
 
 
@@ -24,7 +25,7 @@ def build_app(args: Settings) -> Application:
     Raises pydantic's `ValidationError` for unknown or ill-typed settings and `InvalidInput` for secrets among them.
     """
     public = replica_args(args)
-    deployed: dict[str, Application] = {}
+    deployed = vllm_deployments(args, public)
     for node in NODES:
         if getattr(args.topology, node.name) == "deployment":
             deployed[node.name] = _bind(NodeReplica, serve_options(node.name, args), node, public, dict(deployed))

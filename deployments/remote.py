@@ -44,10 +44,12 @@ def remote(
     *,
     unavailable: type[Unavailable] = Unavailable,
     constant: frozenset[str] = frozenset(),
+    frame: Callable[..., Call] = Call,
 ) -> T:
     """An object implementing `port` by calls to the deployment behind `handle`.
 
     Args:
+        frame: makes the call that crosses, of a method's name, its arguments and named arguments.
         unavailable: what is raised when the deployment or its replica is gone.
         constant: methods without arguments whose answer never changes; asked once, then remembered.
 
@@ -55,7 +57,7 @@ def remote(
     """
     methods = {name: _method(name, kind) for name, kind in port_methods(port).items()}
     adapter = type(f"Remote{port.__name__}", (_Remote,), methods)
-    return cast(T, adapter(handle, unavailable, constant))
+    return cast(T, adapter(handle, unavailable, constant, frame))
 
 
 def port_methods(port: type) -> dict[str, str]:
@@ -74,10 +76,10 @@ def _kind(function: Callable[..., Any]) -> str:
 
 def _method(name: str, kind: str) -> Callable[..., Any]:
     def unary(self: "_Remote", *args: Any, **kwargs: Any) -> Any:
-        return self.call_once(name) if name in self.constant else self.call(Call(name, args, kwargs))
+        return self.call_once(name) if name in self.constant else self.call(self.frame(name, args, kwargs))
 
     def stream(self: "_Remote", *args: Any, **kwargs: Any) -> Any:
-        return self.iterate(Call(name, args, kwargs))
+        return self.iterate(self.frame(name, args, kwargs))
 
     return unary if kind == "unary" else stream
 
@@ -85,8 +87,11 @@ def _method(name: str, kind: str) -> Callable[..., Any]:
 class _Remote:
     """Calls one deployment. Every port method is read-only, so a unary call whose replica died is made once more."""
 
-    def __init__(self, handle: Handle, unavailable: type[Unavailable], constant: frozenset[str]) -> None:
+    def __init__(
+        self, handle: Handle, unavailable: type[Unavailable], constant: frozenset[str], frame: Callable[..., Call]
+    ) -> None:
         self.constant = constant
+        self.frame = frame
         self._name = handle.deployment_name
         self._unary: Handle = handle.options(method_name="unary")
         self._stream: Handle = handle.options(method_name="stream", stream=True)
@@ -95,7 +100,7 @@ class _Remote:
 
     async def call_once(self, method: str) -> Any:
         if method not in self._remembered:
-            self._remembered[method] = await self.call(Call(method))
+            self._remembered[method] = await self.call(self.frame(method))
         return self._remembered[method]
 
     async def call(self, call: Call) -> Any:

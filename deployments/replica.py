@@ -1,7 +1,7 @@
 """The other side of `deployments.remote`: a Serve replica that holds one node."""
 
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -27,21 +27,13 @@ class NodeReplica:
 
     async def unary(self, call: Call) -> Any:
         """The result of a coroutine method, or `Failed`."""
-        with _restored(call, self._name):
-            try:
-                return await getattr(self._node, call.method)(*call.args, **call.kwargs)
-            except VoiceHelperError as error:
-                return Failed(error)
+        return await call_unary(self._node, self._name, call)
 
     async def stream(self, call: Call) -> AsyncIterator[Any]:
         """The items of an async generator method; `Failed` may be the last. Serve cancels it when the caller goes."""
-        with _restored(call, self._name):
-            try:
-                async with aclosing(getattr(self._node, call.method)(*call.args, **call.kwargs)) as items:
-                    async for item in items:
-                        yield item
-            except VoiceHelperError as error:
-                yield Failed(error)
+        async with aclosing(call_stream(self._node, self._name, call)) as items:
+            async for item in items:
+                yield item
 
     async def check_health(self) -> None:
         """Raises when a background task of this replica died: Serve then replaces the replica."""
@@ -50,6 +42,26 @@ class NodeReplica:
     async def __del__(self) -> None:
         """Serve awaits this at graceful shutdown."""
         await self._nodes.close()
+
+
+async def call_unary(node: Any, name: str, call: Call) -> Any:
+    """What the method of `node` returns, in the call's context; `Failed` for an expected error."""
+    with _restored(call, name):
+        try:
+            return await getattr(node, call.method)(*call.args, **call.kwargs)
+        except VoiceHelperError as error:
+            return Failed(error)
+
+
+async def call_stream(node: Any, name: str, call: Call) -> AsyncGenerator[Any, None]:
+    """What the generator method of `node` yields, likewise."""
+    with _restored(call, name):
+        try:
+            async with aclosing(getattr(node, call.method)(*call.args, **call.kwargs)) as items:
+                async for item in items:
+                    yield item
+        except VoiceHelperError as error:
+            yield Failed(error)
 
 
 def open_nodes(name: str, args: dict[str, Any], handles: dict[str, Handle]) -> Nodes:

@@ -71,6 +71,11 @@ class Nodes:
                 self._made[name] = await make()
         return cast(T, self._made[name])
 
+    @property
+    def handles(self) -> Mapping[str, Handle]:
+        """Of all deployments that this process can call, by their names."""
+        return self._handles
+
     def is_remote(self, node: Node[Any]) -> bool:
         """Whether `node` lives in a deployment of its own."""
         return node.name in self._handles

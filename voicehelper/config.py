@@ -118,6 +118,27 @@ class ProviderKeys(Section):
         return {name: key for name, key in every.items() if key}
 
 
+class VllmSettings(Section):
+    """A model served by vLLM on GPUs, in a deployment of its own; see docs/vllm.md. Needs the `gpu` extra."""
+
+    name: str = Field(description="What entries of the catalogue call it (`remote`)")
+    source: str = Field(description="A model of the Hugging Face hub, a folder, or an s3:// or gs:// address")
+    tensor_parallel: int = Field(1, gt=0, description="GPUs that share one layer")
+    pipeline_parallel: int = Field(1, gt=0, description="Groups of GPUs that hold layers after one another")
+    accelerator: str = Field("", description="Ray's name of the GPU's type, e.g. `L4`, `A100-80G`, `H100`")
+    context_tokens: int = Field(8192, gt=0, description="Prompt and output of one request (`max_model_len`)")
+    engine: dict[str, Any] = Field(default_factory=dict, description="Further arguments of the engine")
+    replicas: int = Field(1, gt=0, description="Where `autoscaling` is empty")
+    autoscaling: dict[str, float | int] = Field(default_factory=dict, description="Serve's `autoscaling_config`")
+    ongoing: int = Field(256, gt=0, description="Requests that one replica takes at the same time")
+    routing: Literal["prefix", "balanced"] = Field("prefix", description="By shared beginnings of prompts, or by load")
+    imbalance: int = Field(16, gt=0, description="Difference of queues beyond which load goes before prefixes")
+    batch_ms: float = Field(10.0, ge=0, description="How long tokens are gathered before they cross to the gateway")
+    adapters_path: str = Field("", description="s3://, gs:// or abfss:// folder of LoRA adapters, one folder each")
+    adapters: int = Field(8, gt=0, description="Adapters that one replica holds")
+    adapter_rank: int = Field(16, gt=0, description="Highest rank of an adapter")
+
+
 class RetrievalSettings(Section):
     """Search: candidates per engine and how they are fused (see docs/retrieval.md for where the numbers come from)."""
 
@@ -347,6 +368,7 @@ class Settings(BaseSettings):
     embedder: EmbedderSettings = EmbedderSettings()
     chat: ChatSettings = ChatSettings()
     models: ModelSettings = ModelSettings()
+    vllm: tuple[VllmSettings, ...] = ()
     provider_keys: ProviderKeys = ProviderKeys()
     retrieval: RetrievalSettings = RetrievalSettings()
     rag: RagSettings = RagSettings()

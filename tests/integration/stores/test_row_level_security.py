@@ -376,5 +376,6 @@ def _identity(table: str) -> list[str]:
         "event_attempts": ["tenant_id"],
         "object_deletions": ["object_key"],
         "voice_journal": ["session_id"],
+        "budget_notices": ["tenant_id"],
     }
     return keys.get(table, ["id"])

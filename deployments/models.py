@@ -1,6 +1,7 @@
 """The router of a process: the catalogue, the ways to the models, and what all replicas know of them."""
 
 from deployments.catalogue import live_catalogue
+from deployments.vllm import WithVllm
 from deployments.wiring import Node, Nodes
 from voicehelper.errors import ModelUnavailable
 from voicehelper.models.attempts import Parts
@@ -13,7 +14,8 @@ from voicehelper.ports.chat import ChatModel
 async def router(nodes: Nodes, chat: Node[ChatModel]) -> RoutedChat:
     """Routes among the models of the catalogue; `chat` is the instance's own."""
     local = await nodes.get(chat)
-    parts = Parts(_OwnModel(local), NoBreakers(), NoLatencies(), NoBudgets(), NoExperiments())
+    backends = WithVllm(_OwnModel(local), nodes.handles)
+    parts = Parts(backends, NoBreakers(), NoLatencies(), NoBudgets(), NoExperiments())
     return RoutedChat(await live_catalogue(nodes), parts, local, nodes.settings.models)
 
 

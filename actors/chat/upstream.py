@@ -31,10 +31,13 @@ T = TypeVar("T")
 
 
 def http_client(base_url: str) -> httpx2.AsyncClient:
-    """Connections for an SDK to `base_url`, on the aiohttp transport. Close it when nothing uses it any more."""
+    """Connections for an SDK to `base_url`, on the aiohttp transport. Close it when nothing uses it any more.
+
+    Redirects are not followed: a tenant's address was checked when it was written, where it leads to was not.
+    """
     keep = _KEEP_S.get(base_url.partition(":")[0], _KEEP_S["https"])
     limits = httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS, keepalive_expiry=keep)
-    return DefaultAioHttpClient(limits=limits)
+    return DefaultAioHttpClient(limits=limits, follow_redirects=False)
 
 
 class Watch:

@@ -25,20 +25,20 @@ _TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")  # NAT64: the last 32 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-async def check_address(base_url: str, *, trusted: bool, resolve: Resolve) -> None:
-    """Raises `InvalidInput` for a `base_url` that is none, or that only `trusted` writers may name."""
-    parts = _split(base_url)
+async def check_address(field: str, url: str, *, trusted: bool, resolve: Resolve) -> None:
+    """Raises `InvalidInput`, naming `field`, for a `url` that is none, or that only `trusted` writers may name."""
+    parts = _split(field, url)
     if trusted:
         return
     if parts.scheme != "https":
-        raise InvalidInput("base_url must begin with https://", {"field": "base_url"})
+        raise InvalidInput("The address must begin with https://", {"field": field})
     try:
         async with asyncio.timeout(_PATIENCE_S):
             addresses = await resolve(parts.hostname or "")
     except (OSError, UnicodeError, TimeoutError) as error:
-        raise InvalidInput("The host of base_url cannot be found", {"field": "base_url"}) from error
+        raise InvalidInput("The host of the address cannot be found", {"field": field}) from error
     if not addresses or not all(is_public(address) for address in addresses):
-        raise InvalidInput("The host of base_url is not a public one", {"field": "base_url"})
+        raise InvalidInput("The host of the address is not a public one", {"field": field})
 
 
 def is_public(address: str) -> bool:
@@ -56,14 +56,14 @@ async def resolve_host(host: str) -> Sequence[str]:
     return [str(address[0]) for *_, address in found]
 
 
-def _split(base_url: str) -> SplitResult:
+def _split(field: str, url: str) -> SplitResult:
     try:
-        parts = urlsplit(base_url)
+        parts = urlsplit(url)
         sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError as error:
-        raise InvalidInput("base_url is not a URL", {"field": "base_url"}) from error
-    if not sound or "@" in parts.netloc or parts.query or parts.fragment:
-        raise InvalidInput("base_url must be a plain http(s) URL", {"field": "base_url"})
+        raise InvalidInput("The address is not a URL", {"field": field}) from error
+    if not sound or "@" in parts.netloc or parts.query or parts.fragment or not url.isascii():
+        raise InvalidInput("The address must be a plain http(s) URL", {"field": field})
     return parts
 
 

@@ -11,7 +11,7 @@ from voicehelper.models.addresses import Resolve, resolve_host
 from voicehelper.models.catalogue import LiveCatalogue, ModelFeed
 from voicehelper.models.local import LOCAL_ID
 from voicehelper.models.model import Kind, ModelEntry
-from voicehelper.models.validation import check_entry, warnings_of
+from voicehelper.models.validation import addresses_of, check_entry, warnings_of
 
 MOST = 500
 """Models of one tenant, or of the platform: every process holds all of them."""
@@ -123,9 +123,9 @@ class CatalogueService:
         if entry.version != version:
             raise VersionConflict(details={"version": entry.version})
         wanted = replace(entry, **changes)
-        if entry.has_key and key is None and wanted.base_url != entry.base_url:
-            raise InvalidInput("With another base_url, give api_key too", {"field": "api_key"})
         await check_entry(wanted, self._live.local.name, self._resolve)
+        if entry.has_key and key is None and addresses_of(wanted) != addresses_of(entry):
+            raise InvalidInput("With another address, give api_key too", {"field": "api_key"})
         record = await self._store.change(wanted, self._sealed(entry, key or ""), keep_key=key is None)
         if record is None:
             raise VersionConflict

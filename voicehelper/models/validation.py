@@ -12,6 +12,9 @@ from voicehelper.models.providers import OWN_ADDRESS, PROVIDERS
 _OTHERS: Final = re.compile(rf"{AUTO}|{AUTO}:.*|kb:.*", re.IGNORECASE)
 """Model names that mean something else: see `docs/openai-api.md`."""
 
+_ADDRESS_OPTIONS: Final = frozenset({"rerank_url"})
+"""Options that are addresses (`actors.chat.providers.EntryOptions`): whoever adds one must add it here."""
+
 
 async def check_entry(entry: ModelEntry, local_name: str, resolve: Resolve) -> None:
     """Whether `entry` may be written by whom it belongs to.
@@ -30,10 +33,25 @@ async def check_entry(entry: ModelEntry, local_name: str, resolve: Resolve) -> N
         raise InvalidInput("The output is part of the context", {"field": "max_output_tokens"})
     if entry.name in entry.fallbacks:
         raise InvalidInput("A model cannot stand in for itself", {"field": "fallbacks"})
-    if entry.base_url:
-        await check_address(entry.base_url, trusted=entry.tenant_id is None, resolve=resolve)
-    elif entry.provider not in OWN_ADDRESS:
+    if not entry.base_url and entry.provider not in OWN_ADDRESS and not _is_engine(entry):
         raise InvalidInput("This provider has no address of its own: give base_url", {"field": "base_url"})
+    for field, address in addresses_of(entry).items():
+        await check_address(field, address, trusted=entry.tenant_id is None, resolve=resolve)
+
+
+def _is_engine(entry: ModelEntry) -> bool:
+    """Whether it is an engine of this application (`settings.vllm`), which the platform alone offers."""
+    return entry.provider == "vllm" and entry.tenant_id is None
+
+
+def addresses_of(entry: ModelEntry) -> dict[str, str]:
+    """Where `entry` says that requests, and with them its key, are sent; by field. Raises `InvalidInput`."""
+    found = {"base_url": entry.base_url}
+    for name in _ADDRESS_OPTIONS & entry.options.keys():
+        if not isinstance(entry.options[name], str):
+            raise InvalidInput("The address is not a text", {"field": f"options.{name}"})
+        found[f"options.{name}"] = entry.options[name]
+    return {field: address for field, address in found.items() if address}
 
 
 def warnings_of(entry: ModelEntry, names: Collection[str], *, keyed: bool) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """Writes kuberay/rayservice.yaml: the template with serve_config.yaml and overlay.yaml merged into `serveConfigV2`.
 
-    python kuberay/generate.py [--check | --serve-config]
+    python kuberay/generate.py [--check | --serve-config | --gpu]
 
 `--check` writes nothing and exits with 1 when the committed file is not what would be written; `--serve-config` prints
-the merged Serve config, for `serve deploy` on a cluster that is not Kubernetes.
+the merged Serve config, for `serve deploy` on a cluster that is not Kubernetes; `--gpu` prints the RayService with GPU
+workers and the vLLM models of overlay-gpu.yaml.
 """
 
+import copy
 import sys
 from pathlib import Path
 from textwrap import indent
@@ -48,6 +50,25 @@ def serve_config() -> str:
     return yaml.safe_dump(cluster_config(), sort_keys=False, width=110)
 
 
+def gpu_service() -> str:
+    """The RayService with the GPU workers and vLLM models of overlay-gpu.yaml."""
+    over = yaml.safe_load((HERE / "overlay-gpu.yaml").read_text())
+    service = yaml.safe_load(render().replace(over["image"]["from"], over["image"]["to"]))
+    serve = yaml.safe_dump(merge(cluster_config(), over["serve"]), sort_keys=False, width=110)
+    service["spec"]["serveConfigV2"] = serve
+    groups = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    groups.append(_gpu_group(groups[0], dict(over["workers"])))
+    return yaml.safe_dump(service, sort_keys=False, width=110)
+
+
+def _gpu_group(like: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
+    """Workers as the others are, with these resources."""
+    resources = group.pop("resources")
+    template = copy.deepcopy(like["template"])
+    template["spec"]["containers"][0]["resources"] = {"requests": dict(resources), "limits": dict(resources)}
+    return group | {"template": template}
+
+
 def _named(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) and "name" in item for item in value)
 
@@ -56,6 +77,9 @@ def main() -> int:
     """Write, check or print; the exit status."""
     if "--serve-config" in sys.argv[1:]:
         sys.stdout.write(serve_config())
+        return 0
+    if "--gpu" in sys.argv[1:]:
+        sys.stdout.write(gpu_service())
         return 0
     if "--check" in sys.argv[1:]:
         return 0 if TARGET.read_text() == render() else 1

@@ -155,3 +155,16 @@ def test_the_job_runs_our_pipeline():
     assert words[:3] == ["python", "-m", "pipelines.index_documents"]
     assert "--input" in words
     assert "--kb" in words
+
+
+def test_gpu_workers_and_their_models():
+    service = yaml.safe_load(generate.gpu_service())
+    jsonschema.validate(service, schema.RAY_SERVICE)
+    config = yaml.safe_load(service["spec"]["serveConfigV2"])
+    ServeDeploySchema.model_validate(config)
+    [model] = Settings.model_validate(config["applications"][0]["args"]).vllm
+    cluster = service["spec"]["rayClusterConfig"]
+    workers = cluster["workerGroupSpecs"][-1]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert int(workers["nvidia.com/gpu"]) % (model.tensor_parallel * model.pipeline_parallel) == 0
+    images = {c["image"] for pod in _pods(cluster) for c in pod["containers"] if c["image"].startswith("voicehelper")}
+    assert images == {"voicehelper:gpu"}

@@ -87,6 +87,9 @@ class ModelSettings(Section):
     after_break: Literal["continue", "error"] = Field(
         "continue", description="A stream that breaks after its first piece is finished by another model, or fails"
     )
+    after_filter: Literal["next", "error"] = Field(
+        "error", description="What one provider refuses to read or write is tried with the next model, or refused"
+    )
     hedge: bool = Field(False, description="Ask the next model too when the first piece is slower than its p95")
     probe_s: float = Field(60.0, gt=0, description="How often a model that nobody called is probed")
     probe_failures: int = Field(5, gt=0, description="Failed probes in a row that put a model out")

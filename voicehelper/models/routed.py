@@ -193,7 +193,7 @@ class RoutedChat:
         """Note it. Raises what the caller is to be told, where nobody else is to be asked."""
         if attempt.trail is not None:  # noted when it ended, beside another
             raise error
-        verdict = judge(error, attempt.silent_s)
+        verdict = judge(error, attempt.silent_s, self._settings.after_filter == "next")
         broken = attempt.began
         attempt.failed(error, verdict)
         run.note(attempt, error, verdict)

@@ -25,21 +25,22 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import xllamacpp
 
-# A batch is the engine's unit of work: cancellation, and other requests' next token, wait for the one that runs.
-# Figures in docs/answering.md: 64 costs 7 % of prompt speed against 512 and takes about a second on 2 cores.
-BATCH_TOKENS = 64
+# A batch is the engine's unit of work: cancellation, and other requests' next token, wait for the one that runs. What
+# goes into one is decided before (`fairness`): a piece of a prompt, and a token of each request that decodes.
+BATCH_TOKENS = 128
 # Whoever listens waits for the recogniser and for the voice; the text that is to be said next is seldom waited for.
 _NICENESS = 10
 _MAGIC = b"GGUF"
 _ERRORS_ONLY = 1
 _CALL_TIMEOUT_S = 10.0
-_STATE = "first"
+_STATE = "kept"
 
 
 class LlamaEngine:
     """One loaded GGUF model with `parallel` slots of `context_tokens` each.
 
-    Duties: load, run a completion in the calling thread, count tokens, tell and copy the slots' state, unload.
+    Duties: load, read a part of a prompt or run a completion in the calling thread, count tokens, save and restore what
+    slots have read, unload.
     """
 
     def __init__(self, path: Path, *, context_tokens: int, parallel: int, threads: int) -> None:
@@ -61,48 +62,74 @@ class LlamaEngine:
         # Unloading joins the engine's thread; left to the interpreter's teardown it may run too late and crash.
         self._unload = weakref.finalize(self, _drop, self.__dict__)
 
+    def tokens(self, body: str) -> list[int]:
+        """The prompt of the completion `body`; empty when the engine refuses it, as `complete` will say."""
+        rendered = self._asked("POST", "/apply-template", body.encode())
+        if rendered.is_client_error:
+            return []
+        return self._tokenized(orjson.loads(rendered.content)["prompt"], parse_special=True)
+
+    def read(self, tokens: Sequence[int], slot: int) -> None:
+        """Let `slot` read the prompt `tokens`, in this thread, from where they differ from what it has read before."""
+        body = {"prompt": tokens, "n_predict": 0, "id_slot": slot, "cache_prompt": True}
+        self._running().handle_completions(orjson.dumps(body).decode(), _ignored)
+
     def complete(self, body: str, on_chunk: Callable[[str], bool]) -> None:
         """Run the completion that the JSON `body` asks for, in this thread, until its slot is free again.
 
         `on_chunk` gets JSON strings and returns True to stop.
         """
-        server = self._server
-        if server is None:
-            raise ModelUnavailable("The model is unloaded")
-        server.handle_chat_completions(body, on_chunk)
+        self._running().handle_chat_completions(body, on_chunk)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, by the model's tokenizer. Raises `ModelUnavailable`."""
-        return [len(self._post("/tokenize", {"content": text})["tokens"]) for text in texts]
+        return [len(self._tokenized(text, parse_special=False)) for text in texts]
 
     def busy_slots(self) -> int:
         """Slots that are evaluating or decoding right now."""
         return sum(slot["is_processing"] for slot in self._call("GET", "/slots"))
 
-    def spread(self, slot: int) -> None:
-        """Copy what `slot` has read to the other slots: milliseconds, where reading it again takes seconds each."""
+    def keep(self, slot: int) -> None:
+        """Save what `slot`, which must be idle, has read."""
         self._post(f"/slots/{slot}?action=save", {"filename": _STATE})
-        for other in range(self._parallel):
-            if other != slot:
-                self._post(f"/slots/{other}?action=restore", {"filename": _STATE})
-        (Path(self._saved.name) / _STATE).unlink(missing_ok=True)
+
+    def recall(self, slot: int) -> None:
+        """Give `slot` what was saved, in place of what it has read: milliseconds, where reading it takes seconds."""
+        self._post(f"/slots/{slot}?action=restore", {"filename": _STATE})
 
     def close(self) -> None:
         """Unload the model; running completions must have ended."""
         self._unload()
 
+    def _running(self) -> xllamacpp.Server:
+        if self._server is None:
+            raise ModelUnavailable("The model is unloaded")
+        return self._server
+
+    def _tokenized(self, text: str, *, parse_special: bool) -> list[int]:
+        body = {"content": text, "add_special": parse_special, "parse_special": parse_special}
+        tokens: list[int] = self._post("/tokenize", body)["tokens"]
+        return tokens
+
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         return self._call("POST", path, orjson.dumps(body))
 
     def _call(self, method: str, path: str, content: bytes | None = None) -> Any:
-        if self._server is None:
-            raise ModelUnavailable("The model is unloaded")
+        response = self._asked(method, path, content)
+        if response.is_error:
+            raise ModelUnavailable(f"llama.cpp answers {response.status_code}")
+        return orjson.loads(response.content)
+
+    def _asked(self, method: str, path: str, content: bytes | None) -> httpx.Response:
+        self._running()
         try:
-            response = self._http.request(method, path, content=content)
-            response.raise_for_status()
+            return self._http.request(method, path, content=content)
         except httpx.HTTPError as error:
             raise ModelUnavailable("llama.cpp does not answer") from error
-        return orjson.loads(response.content)
+
+
+def _ignored(_chunk: str) -> bool:
+    return False
 
 
 def _yielding(load: Callable[[], xllamacpp.Server]) -> xllamacpp.Server:

@@ -1,67 +1,34 @@
 """llama.cpp in this process as a `ChatModel`."""
 
 import asyncio
-import re
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
 
-import orjson
+from actors.chat.llama_body import llama_body, too_long
+from actors.chat.llama_run import Engine, Output, Run
+from actors.chat.slots import Seat, Slots, as_tokens
+from actors.chat.turns import Turns
+from voicehelper.context import current_context
+from voicehelper.errors import DeadlineExceeded, ModelUnavailable, VoiceHelperError
+from voicehelper.ports.chat import ChatEvent, ChatModelInfo, ChatProgress, ChatRequest
 
-from actors.chat.admission import Admission
-from actors.chat.usage import StreamMeter
-from actors.chat.wire import read_chunk, request_body
-from voicehelper.errors import InvalidInput, ModelUnavailable, VoiceHelperError
-from voicehelper.ports.chat import (
-    ChatDelta,
-    ChatDone,
-    ChatEvent,
-    ChatModelInfo,
-    ChatProgress,
-    ChatRequest,
-    ChatUsage,
-    FinishReason,
-)
-
-_FIRST_SLOT = 0
+CAPABILITIES = frozenset({"stream", "tools", "json_object", "json_schema", "logprobs", "seed"})
 _WORKING = "working"  # no JSON, so no chunk
-# Progress reports give the engine's thread a chance to stop while the prompt is still being read.
-_STREAMED = {"stream": True, "stream_options": {"include_usage": True}, "cache_prompt": True, "return_progress": True}
-# The engine reads special tokens anywhere in the rendered prompt: text that spells one could open a turn of its own.
-_SPECIAL = re.compile(r"<\|(?=\w+\|>)")
-
-
-class Engine(Protocol):
-    """What this class needs of `LlamaEngine`; tests give a fake one."""
-
-    def complete(self, body: str, on_chunk: Callable[[str], bool]) -> None:
-        """Run one completion in the calling thread."""
-        ...
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text."""
-        ...
-
-    def spread(self, slot: int) -> None:
-        """Copy what `slot` has read to the other slots."""
-        ...
-
-    def close(self) -> None:
-        """Unload."""
-        ...
+_READING = '"prompt_progress":{'  # within a text its quotes would be escaped
 
 
 class LlamaCppChat:
     """Streams from a GGUF model loaded into this process.
 
-    Duties: admit, run the engine's blocking call in a thread, carry its chunks to the event loop, stop it when the
-    stream is closed. Prefix reuse and continuous batching are the engine's own: each request goes to the idle slot
-    whose last prompt shares the longest prefix with it. What the first request read is copied to all slots: requests
-    begin alike, so no other slot has to read that beginning again.
+    Duties: queue, choose slots, let prompts be read piece by piece and in turns (`turns`, `fairness`), run the engine's
+    blocking calls in threads, carry its chunks to the event loop, stop it when the stream is closed.
+
+    Each request goes to the free slot that holds the longest beginning of its prompt. What the first request read is
+    saved, and restored where no free slot holds as much: requests begin alike, so that is read once.
 
     Args:
         path: the GGUF file.
@@ -86,12 +53,11 @@ class LlamaCppChat:
         sign_of_life_s: float = 5.0,
     ) -> None:
         self._info = ChatModelInfo(model or path.stem, context_tokens, "llama.cpp")
-        self._admission = Admission("chat", parallel, queue)
+        self._turns = Turns("chat", parallel, queue)
+        self._slots = Slots(parallel)
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="llama")
         self._closing = threading.Event()
-        self._parallel = parallel
-        self._named_slots = 0
-        self._read_first = False  # whether the first request has ended
+        self._serving: set[asyncio.Task[None]] = set()
         self._sign_of_life_s = sign_of_life_s
         self._worked_at = time.monotonic()  # when the engine last gave something to any request
         self._engine: Engine = engine or _load(path, context_tokens, parallel, threads)
@@ -106,182 +72,109 @@ class LlamaCppChat:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """See `ChatModel.stream`. Closing the generator stops the engine within one batch of its work."""
-        body = _encoded(request)
-        async with aclosing(self._admitted()) as signs:
-            async for sign in signs:
-                yield sign
-        run = self._start(body)
-        meter = StreamMeter(self._info.model)
-        finish: FinishReason | None = None
-        usage = ChatUsage()
-        told = time.monotonic()
+        self._turns.check()
+        run = await self._begin(llama_body(request))
+        task = asyncio.create_task(self._serve(run))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         try:
-            while (raw := await (run.chunks.get() if meter.speaking else self._waited(run))) is not None:
-                if raw == _WORKING:
-                    yield ChatProgress()
-                    continue
-                self._worked_at = time.monotonic()
-                chunk = read_chunk(_checked(raw))
-                finish, usage = chunk.finish or finish, chunk.usage or usage
-                if chunk.text:
-                    meter.text()
-                    yield ChatDelta(chunk.text)
-                elif chunk.progress and time.monotonic() - told > self._sign_of_life_s:
-                    told = time.monotonic()
-                    yield ChatProgress()
+            while (raw := await self._next(run)) is not None:
+                for event in run.output.events(raw) if raw != _WORKING else (ChatProgress(),):
+                    yield event
         finally:
             run.stop.set()
-        if finish is None:
-            raise run.failure()
-        meter.done(usage)
-        yield ChatDone(finish, usage, self._info.model)
-
-    async def _waited(self, run: "_Run") -> str | None:
-        """The next chunk; `_WORKING` where none comes for a while, from an engine that works for others meanwhile."""
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._sign_of_life_s):
-                    return await run.chunks.get()
-            if self._works():
-                return _WORKING
-
-    async def _admitted(self) -> AsyncGenerator[ChatProgress, None]:
-        """Wait for a permit; a sign of life now and then, as long as the engine works for those who have one."""
-        if self._admission.free:
-            await self._admission.acquire()
-            return
-        waiting = asyncio.create_task(self._admission.acquire())
-        try:
-            while not (await asyncio.wait([waiting], timeout=self._sign_of_life_s))[0]:
-                if self._works():
-                    yield ChatProgress()
-        except BaseException:  # nobody waits any more: a permit that came at this moment goes back
-            if not waiting.cancel() and waiting.exception() is None:
-                self._admission.release(0.0)
-            raise
-        await waiting
-
-    def _works(self) -> bool:
-        return time.monotonic() - self._worked_at < 2 * self._sign_of_life_s
+            self._turns.withdraw(run.ticket)
+        yield run.output.done(run.failure, run.in_pieces)
 
     async def close(self) -> None:
         """Stop every request, then unload the model."""
         self._closing.set()
+        self._turns.close()
         await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.gather(*self._serving, return_exceptions=True)
         await asyncio.to_thread(self._engine.close)
 
-    def _next_slot(self) -> int | None:
-        """The slot to name in a request; None leaves the choice to the engine.
+    async def _begin(self, body: str) -> Run:
+        tokens = as_tokens(await asyncio.to_thread(self._engine.tokens, body))
+        if len(tokens) >= self._info.context_tokens:
+            raise too_long(len(tokens), self._info.context_tokens)
+        ticket = self._turns.enter(self._slots.unread(tokens))
+        return Run(body, tokens, ticket, Output(self._info.model, self._sign_of_life_s), self._closing)
 
-        The first request's slot is named because what it reads is copied from there. Requests beside it are named one
-        too: one of them that reached the engine sooner would take that slot, and the first would wait for its end.
-        """
-        if self._read_first or self._named_slots == self._parallel:
-            return None
-        self._named_slots += 1
-        return self._named_slots - 1
+    async def _next(self, run: Run) -> str | None:
+        """The next chunk; `_WORKING` where none comes for a while, from an engine that works for others meanwhile."""
+        if run.output.speaking:
+            return await run.chunks.get()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._sign_of_life_s):
+                    return await run.chunks.get()
+            if time.monotonic() - self._worked_at < 2 * self._sign_of_life_s:
+                return _WORKING
 
-    def _start(self, body: str) -> "_Run":
-        slot = self._next_slot()
-        first = slot == _FIRST_SLOT
-        run = _Run(_in_slot(body, slot), self._closing, spread=first)
-        started = time.monotonic()
-        loop = asyncio.get_running_loop()
+    async def _serve(self, run: Run) -> None:
+        """Take `run` through the queue and the engine, whoever still listens."""
+        seat: Seat | None = None
         try:
-            future = self._threads.submit(run, self._engine)
+            granted = await self._turn(run)
+            run.output.begin()
+            seat = self._slots.take(run.tokens)
+            await self._work(run, seat, granted)
+        except VoiceHelperError as error:
+            run.failure = error
+        except RuntimeError as error:  # what the binding raises for a C++ exception
+            run.failure = ModelUnavailable("The model failed")
+            run.failure.__cause__ = error
+        finally:
+            if seat is not None:
+                self._slots.give(seat.slot, run.tokens[: run.read])
+            self._turns.leave(run.ticket)
+            run.chunks.put_nowait(None)
+
+    async def _turn(self, run: Run) -> int:
+        try:
+            async with asyncio.timeout(current_context().remaining()):
+                return await self._turns.turn(run.ticket)
+        except TimeoutError as error:
+            raise DeadlineExceeded("Out of time while waiting for the model") from error
+
+    async def _work(self, run: Run, seat: Seat, granted: int) -> None:
+        if seat.restore:
+            await self._in_thread(self._engine.recall, seat.slot)
+        run.read = seat.cached
+        while run.unread > granted:
+            run.read += granted
+            run.in_pieces += granted
+            await self._in_thread(self._engine.read, run.tokens[: run.read].tolist(), seat.slot)
+            self._worked_at = time.monotonic()
+            self._turns.read(run.ticket, run.unread)
+            if run.stopped:
+                return
+            granted = await self._turn(run)
+        await self._in_thread(run.complete, self._engine, seat.slot, self._arrived)
+        run.read = len(run.tokens)
+        if self._slots.saved is None and not run.stopped:
+            self._slots.saved = run.tokens
+            await self._in_thread(self._engine.keep, seat.slot)
+
+    async def _in_thread(self, call: Callable[..., None], *args: object) -> None:
+        try:
+            future = self._threads.submit(call, *args)
         except RuntimeError as error:  # the pool is shut down
-            self._admission.release(0.0)
             raise ModelUnavailable("The model is being unloaded") from error
+        await asyncio.wrap_future(future)
 
-        def finished(_future: Future[None]) -> None:
-            self._read_first |= first
-            run.post(None)
-            _on_loop(loop, self._admission.release, time.monotonic() - started)
-
-        future.add_done_callback(finished)
-        return run
-
-
-class _Run:
-    """One completion: made on the event loop, called in a thread of the pool."""
-
-    def __init__(self, body: str, closing: threading.Event, *, spread: bool) -> None:
-        self.chunks: asyncio.Queue[str | None] = asyncio.Queue()
-        self.stop = threading.Event()
-        self._body = body
-        self._closing = closing
-        self._spread = spread
-        self._loop = asyncio.get_running_loop()
-        self._failure: RuntimeError | VoiceHelperError | None = None
-
-    def __call__(self, engine: Engine) -> None:
-        if self._on_stop():
-            return
-        try:
-            engine.complete(self._body, self._on_chunk)
-            if self._spread:
-                engine.spread(_FIRST_SLOT)
-        except (RuntimeError, VoiceHelperError) as error:  # what the binding raises for a C++ exception
-            self._failure = error
-
-    def post(self, chunk: str | None) -> bool:
-        """Hand `chunk` to the event loop; False when the loop is gone."""
-        return _on_loop(self._loop, self.chunks.put_nowait, chunk)
-
-    def failure(self) -> VoiceHelperError:
-        """Why the stream ended before its time."""
-        if isinstance(self._failure, VoiceHelperError):
-            return self._failure
-        if self._failure is None:
-            return ModelUnavailable("The model is being unloaded")
-        error = ModelUnavailable("The model failed")
-        error.__cause__ = self._failure
-        return error
-
-    def _on_chunk(self, chunk: str) -> bool:
-        return self._on_stop() or not self.post(chunk)
-
-    def _on_stop(self) -> bool:
-        # An interpreter that exits joins this thread first: without the last test it would wait for the whole answer.
-        return self.stop.is_set() or self._closing.is_set() or not threading.main_thread().is_alive()
+    def _arrived(self, run: Run, chunk: str) -> None:
+        """A chunk for `run`, on the event loop: whoever listens gets it, and others may have a turn after it."""
+        self._worked_at = time.monotonic()
+        run.chunks.put_nowait(chunk)
+        if run.ticket.decoding:
+            self._turns.step()
+        elif _READING not in chunk:
+            self._turns.read(run.ticket, 0)
 
 
 def _load(path: Path, context_tokens: int, parallel: int, threads: int) -> Engine:
     from actors.chat.engine import LlamaEngine  # noqa: PLC0415 - tests of this class need no engine
 
     return LlamaEngine(path, context_tokens=context_tokens, parallel=parallel, threads=threads)
-
-
-def _on_loop(loop: asyncio.AbstractEventLoop, call: Any, *args: Any) -> bool:
-    try:
-        loop.call_soon_threadsafe(call, *args)
-    except RuntimeError:  # the loop is closed: nobody is left to tell
-        return False
-    return True
-
-
-def _encoded(request: ChatRequest) -> str:
-    body = request_body(request) | _STREAMED
-    for message in body["messages"]:
-        message["content"] = _SPECIAL.sub("< |", message["content"])
-    try:
-        return orjson.dumps(body).decode()
-    except orjson.JSONEncodeError as error:
-        raise InvalidInput(f"The request is not JSON: {error}") from error
-
-
-def _in_slot(body: str, slot: int | None) -> str:
-    return body if slot is None else f'{{"id_slot":{slot},{body[1:]}'
-
-
-def _checked(raw: str) -> str:
-    if not raw.startswith('{"error"'):
-        return raw
-    error = orjson.loads(raw)["error"]
-    kind = error.get("type", "")
-    if kind == "exceed_context_size_error":
-        details = {"prompt_tokens": error.get("n_prompt_tokens"), "context_tokens": error.get("n_ctx")}
-        raise InvalidInput("The prompt is longer than the model's context", details)
-    if kind == "invalid_request_error":
-        raise InvalidInput(f"The model refuses the request: {error.get('message', '')}")
-    raise ModelUnavailable(f"The model failed: {kind}")

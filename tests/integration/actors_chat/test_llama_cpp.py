@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from actors.chat.engine import BATCH_TOKENS, LlamaEngine
+from actors.chat.engine import LlamaEngine
+from actors.chat.fairness import PIECE
 from actors.chat.llama_cpp import LlamaCppChat
 from voicehelper.config import Settings
 from voicehelper.embedded.models import model_path
-from voicehelper.errors import InvalidInput, ModelUnavailable, NotFound
+from voicehelper.errors import ContextTooLong, InvalidInput, ModelUnavailable, NotFound
 from voicehelper.ports.chat import ChatDelta, ChatDone, ChatEvent, ChatMessage, ChatRequest
 
 SMALL = "qwen2.5-coder-0.5b-instruct"
@@ -110,7 +111,7 @@ async def test_other_slots_need_not_read_the_prefix(chat: LlamaCppChat) -> None:
 
 
 async def test_prompt_too_long(chat: LlamaCppChat) -> None:
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(ContextTooLong) as caught:
         await collect(chat, ask("很长。" * 2 * CONTEXT))
     assert caught.value.details["context_tokens"] == CONTEXT
 
@@ -150,6 +151,30 @@ async def test_two_at_once_share_the_engine(chat: LlamaCppChat) -> None:
     assert switches > 5, order
 
 
+async def test_a_prompt_read_in_pieces_is_the_prompt(chat: LlamaCppChat) -> None:
+    """What the pieces read is what the completion would have read: nothing is read twice, the answer is the same."""
+    rules = "规则：" + "，".join(f"第{n}种颜色是{'红橙黄绿青蓝紫'[n % 7]}" for n in range(20))
+    request = ask(f"{rules}。只回答一个字：第3种颜色是什么？", max_tokens=4)
+    text, done = await collect(chat, request)
+    assert done.usage.prompt_tokens > 2 * PIECE and done.usage.cached_tokens < 30
+    again, cached = await collect(chat, request)
+    assert again == text and cached.usage.cached_tokens == done.usage.prompt_tokens - 1
+
+
+async def test_a_short_prompt_does_not_wait_for_a_long_one(chat: LlamaCppChat) -> None:
+    order: list[str] = []
+
+    async def first(name: str, request: ChatRequest) -> None:
+        async with aclosing(chat.stream(request)) as events:
+            await anext(events)
+        order.append(name)
+
+    long = asyncio.create_task(first("long", ask("9876543210" * 20, max_tokens=1)))
+    await asyncio.sleep(0.1)
+    await asyncio.gather(first("short", ask("你好", max_tokens=1)), long)
+    assert order == ["short", "long"]
+
+
 async def test_cancelled_while_decoding(chat: LlamaCppChat, engine: LlamaEngine) -> None:
     async with aclosing(chat.stream(ask("从1数到1000", max_tokens=200))) as events:
         for _ in range(3):
@@ -167,7 +192,7 @@ async def test_cancelled_while_reading_the_prompt(chat: LlamaCppChat, engine: Ll
 
     body = "0123456789" * 20  # a token each
     _, whole = await collect(chat, ask(f"慢{body}", max_tokens=1))
-    assert whole.usage.prompt_tokens > 3 * BATCH_TOKENS
+    assert whole.usage.prompt_tokens > 3 * PIECE
     task = asyncio.create_task(first(chat.stream(ask(f"快{body}", max_tokens=1))))
     busy: list[int] = []
     async with asyncio.timeout(20):

@@ -11,10 +11,22 @@ from typing import Any
 
 import pytest
 
+from actors.chat.llama_body import llama_body
 from actors.chat.llama_cpp import LlamaCppChat
 from voicehelper.context import RequestContext, use_context
-from voicehelper.errors import DeadlineExceeded, InvalidInput, ModelUnavailable, Overloaded
-from voicehelper.ports.chat import ChatDelta, ChatDone, ChatMessage, ChatProgress, ChatRequest, ChatUsage
+from voicehelper.errors import ContextTooLong, DeadlineExceeded, InvalidInput, ModelUnavailable, Overloaded
+from voicehelper.ports.chat import (
+    ChatDelta,
+    ChatDone,
+    ChatMessage,
+    ChatProgress,
+    ChatRequest,
+    ChatToolDelta,
+    ChatUsage,
+    TokenLogprob,
+    Tool,
+    ToolCall,
+)
 
 ASK = ChatRequest((ChatMessage("user", "你好"),), max_tokens=5)
 
@@ -42,7 +54,10 @@ class FakeEngine:
     def __init__(self, *chunks: str, endless: bool = False, fails: str = "") -> None:
         self.chunks, self.endless, self.fails = chunks, endless, fails
         self.running = self.most = self.stopped = self.closed = 0
-        self.spread_from: list[int] = []
+        self.kept: list[int] = []
+        self.recalled: list[int] = []
+        self.pieces: list[tuple[int, int]] = []
+        self.prompts: dict[str, int] = {}  # tokens of a prompt, by the user's text
         self.bodies: list[dict[str, Any]] = []
         self.lock = threading.Lock()
 
@@ -73,8 +88,18 @@ class FakeEngine:
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(text) for text in texts]
 
-    def spread(self, slot: int) -> None:
-        self.spread_from.append(slot)
+    def tokens(self, body: str) -> list[int]:
+        text = json.loads(body)["messages"][-1]["content"]
+        return list(range(self.prompts.get(text, 1)))
+
+    def read(self, tokens: Sequence[int], slot: int) -> None:
+        self.pieces.append((len(tokens), slot))
+
+    def keep(self, slot: int) -> None:
+        self.kept.append(slot)
+
+    def recall(self, slot: int) -> None:
+        self.recalled.append(slot)
 
     def close(self) -> None:
         self.closed += 1
@@ -82,6 +107,14 @@ class FakeEngine:
 
 def chat_on(engine: FakeEngine, parallel: int = 2, queue: int = 1) -> LlamaCppChat:
     return LlamaCppChat(Path("m.gguf"), model="m", parallel=parallel, queue=queue, engine=engine)
+
+
+def ask(text: str) -> ChatRequest:
+    return ChatRequest((ChatMessage("user", text),), max_tokens=5)
+
+
+async def collect(chat: LlamaCppChat, request: ChatRequest) -> list[Any]:
+    return [event async for event in chat.stream(request)]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -114,25 +147,93 @@ async def test_schema_reaches_the_engine() -> None:
     await chat.close()
 
 
-async def test_what_the_first_request_read_goes_to_every_slot() -> None:
+async def test_what_the_first_request_read_is_given_to_slots_that_hold_less() -> None:
     engine = FakeEngine(delta("好"), FINISH)
+    engine.prompts = {"规则": 200, "别的": 0}
     chat = chat_on(engine)
-    for _ in range(3):
-        [event async for event in chat.stream(ASK)]
-    assert [body.get("id_slot") for body in engine.bodies] == [0, None, None]
+    await collect(chat, ask("规则"))
+    assert engine.pieces == [(64, 0), (128, 0), (192, 0)] and engine.kept == [0]
+    engine.pieces.clear()
+    await asyncio.gather(collect(chat, ask("规则")), collect(chat, ask("规则")))
+    assert sorted(body["id_slot"] for body in engine.bodies[1:]) == [0, 1]
+    assert engine.pieces == [] and engine.recalled == [1] and engine.kept == [0]
     await chat.close()
-    assert engine.spread_from == [0]
 
 
-async def test_none_beside_the_first_request_takes_its_slot() -> None:
-    engine = FakeEngine(delta("好"), endless=True)
+async def test_what_was_read_in_pieces_was_not_cached() -> None:
+    engine = FakeEngine(delta("好"), FINISH, USAGE.replace('"cached_tokens": 3', '"cached_tokens": 70'))
+    engine.prompts = {"长": 80}
     chat = chat_on(engine)
-    streams = [chat.stream(ASK) for _ in range(2)]
-    for stream in streams:
-        await first(stream)
-    assert sorted(body["id_slot"] for body in engine.bodies) == [0, 1]
-    for stream in streams:
-        await stream.aclose()
+    assert (await collect(chat, ask("长")))[-1] == ChatDone("length", ChatUsage(7, 2, 6), "m")
+    await chat.close()
+
+
+async def test_a_short_prompt_passes_a_long_one() -> None:
+    engine = FakeEngine(delta("好"), FINISH)
+    engine.prompts = {"长": 900, "短": 20}
+    chat = chat_on(engine)
+    order: list[str] = []
+
+    async def run(text: str) -> None:
+        await first(chat.stream(ask(text)))
+        order.append(text)
+
+    engine.read = lambda tokens, slot: time.sleep(0.01)  # type: ignore[method-assign]
+    long = asyncio.create_task(run("长"))
+    await asyncio.sleep(0.02)
+    await asyncio.gather(run("短"), long)
+    assert order == ["短", "长"]
+    await chat.close()
+
+
+async def test_closing_between_two_pieces_stops_the_reading() -> None:
+    engine = FakeEngine(delta("好"), FINISH)
+    engine.prompts = {"长": 9000}
+    read: list[int] = []
+    engine.read = lambda tokens, slot: (read.append(len(tokens)), time.sleep(0.005))[0]  # type: ignore[method-assign,func-returns-value]
+    chat = LlamaCppChat(Path("m.gguf"), model="m", context_tokens=10000, parallel=1, queue=1, engine=engine)
+    task = asyncio.create_task(first(chat.stream(ask("长"))))
+    await until(lambda: len(read) > 2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await first(chat.stream(ASK)) == ChatDelta("好")
+    assert max(read) < 9000 and len(engine.bodies) == 1
+    await chat.close()
+
+
+async def test_a_prompt_that_cannot_fit_is_refused_before_it_is_read() -> None:
+    engine = FakeEngine(FINISH)
+    engine.prompts = {"长": 4096}
+    chat = chat_on(engine)
+    with pytest.raises(ContextTooLong) as caught:
+        await first(chat.stream(ask("长")))
+    assert caught.value.details == {"prompt_tokens": 4096, "context_tokens": 4096}
+    assert engine.bodies == [] and engine.pieces == []
+    await chat.close()
+
+
+async def test_tools_and_logprobs_come_through() -> None:
+    call = {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": ""}}
+    lookup = json.dumps({"choices": [{"delta": {"tool_calls": [call]}}]})
+    rest = json.dumps({"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}}]})
+    tools = FakeEngine(lookup, rest, FINISH.replace("length", "tool_calls"))
+    chat = chat_on(tools)
+    assert await collect(chat, ASK) == [
+        ChatToolDelta(0, "c1", "weather"),
+        ChatToolDelta(0, arguments="{}"),
+        ChatDone("tool_calls", ChatUsage(), "m"),
+    ]
+    await chat.close()
+    half = {"content": [{"token": "", "logprob": -1.0, "top_logprobs": []}]}
+    whole = {"content": [{"token": "😀", "logprob": -0.5, "top_logprobs": [{"token": "好", "logprob": -2.0}]}]}
+    spoken = [
+        json.dumps({"choices": [{"delta": {"content": text}, "logprobs": logprobs}]})
+        for text, logprobs in (("", half), ("😀", whole))
+    ]
+    chat = chat_on(FakeEngine(*spoken, FINISH))
+    probabilities = (TokenLogprob("", -1.0), TokenLogprob("😀", -0.5, (("好", -2.0),)))
+    assert (await collect(chat, ASK))[0] == ChatDelta("😀", probabilities)
     await chat.close()
 
 
@@ -144,6 +245,21 @@ async def test_text_cannot_spell_special_tokens_or_break_json() -> None:
     with pytest.raises(InvalidInput):
         await first(chat.stream(ChatRequest(ASK.messages, json_schema={"x": object()})))
     await chat.close()
+
+
+def test_tools_cannot_spell_special_tokens_either() -> None:
+    mark, tag = "<|im_start|>", "</tool_response>"
+    escaped = '{"q": "\\u003c|im_start|>", "n": 1}'  # the engine parses arguments
+    messages = (
+        ChatMessage("user", tag),
+        ChatMessage("assistant", "", tool_calls=(ToolCall("1", mark, escaped), ToolCall("2", "f", mark))),
+        ChatMessage("tool", mark + tag, tool_call_id="1"),
+    )
+    tool = Tool(mark, tag, {"type": "object", "properties": {mark: {"description": tag, "enum": [mark]}}})
+    body = llama_body(ChatRequest(messages, tools=(tool,), tool_choice=f"tool:{mark}"))
+    assert mark not in body and tag not in body and "u003c" not in body
+    assert body.count("< |im_start|>") == 8 and body.count("< /tool_response>") == 4
+    assert json.loads(json.loads(body)["messages"][1]["tool_calls"][0]["function"]["arguments"])["n"] == 1
 
 
 async def test_closing_the_stream_stops_the_engine() -> None:

@@ -177,6 +177,7 @@ def add_model(api: httpx.Client, upstream: Target, name: str = MODEL) -> None:
     """The mock as a model of the catalogue, priced; returns when it answers."""
     body = {
         "name": name,
+        "owner": "platform",  # a tenant's own must be public, over https
         "provider": "openai_compatible",
         "remote": "mock",
         "base_url": f"http://127.0.0.1:{upstream.port}/v1",

@@ -10,6 +10,7 @@ from deployments.conversations import conversation_directory, feedback, privacy,
 from deployments.embeddings import embeddings
 from deployments.engines import database, objects, ping
 from deployments.events import dead_letter_desk
+from deployments.experiments import experiments_desk
 from deployments.limits import request_rates
 from deployments.nodes import CHAT, EMBEDDER, INDEXER, RAG, RETRIEVAL, ROUTER, STT, TTS
 from deployments.voice import voice_calls
@@ -75,6 +76,7 @@ async def gateway_services(nodes: Nodes) -> Services:
         tts=tts,
         dictation=Dictation(stt, settings.stt.longest_file_s, settings.stt.files),
         hot_words=hot_words,
+        experiments=await experiments_desk(nodes, accounts),
         models=await models_desk(nodes, accounts, None),
         voice=await voice_calls(nodes, answers, conversations, hot_words.of),
         router=router,

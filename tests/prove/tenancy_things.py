@@ -27,11 +27,13 @@ SOURCES = {
     "letter_id": "letter",
     "event_id": "event",
     "model_id": "model",
+    "experiment_id": "experiment",
     "resource_id": "any",
 }
 """Parameter and field names that hold an id (or a name that serves as one) -> the kind of thing it names."""
 
 KINDS = {
+    "experiment": "SELECT id::text FROM experiments WHERE tenant_id = $1",
     "base": "SELECT id::text FROM knowledge_bases WHERE tenant_id = $1 UNION SELECT name FROM knowledge_bases"
     " WHERE tenant_id = $1",
     "document": "SELECT id::text FROM documents WHERE tenant_id = $1",

@@ -11,6 +11,7 @@ from voicehelper.conversations.feedback import FeedbackRepository
 from voicehelper.conversations.privacy import Privacy
 from voicehelper.conversations.review import ConversationReview
 from voicehelper.gateway.dead_letters import DeadLetterDesk
+from voicehelper.gateway.experiments_desk import ExperimentsDesk
 from voicehelper.gateway.models_desk import ModelsDesk
 from voicehelper.gateway.quotas import Rates
 from voicehelper.idempotency import IdempotencyStore
@@ -112,6 +113,7 @@ class Services:
     hot_words: HotWords | None = None
     voice: Calls | None = None
     models: ModelsDesk | None = None
+    experiments: ExperimentsDesk | None = None
     router: ChatModel | None = None
     catalogue: Catalogue | None = None
     embeddings: Embeddings | None = None

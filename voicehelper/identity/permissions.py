@@ -16,6 +16,8 @@ PERMISSIONS: Final[dict[str, str]] = {
     "models:use": "Ask the language and embedding models directly, through the OpenAI-compatible API",
     "models:read": "See the catalogue of models and its prices",
     "models:write": "Add, change, test and remove the tenant's models and their keys",
+    "experiments:read": "See experiments on models and their results",
+    "experiments:write": "Create, start, change and stop experiments on models, report outcomes",
     "knowledge:read": "See knowledge bases and documents, search them",
     "knowledge:write": "Create and delete knowledge bases, upload and delete documents",
     "visitors:write": "Hand out conversation tokens to visitors of a web site",

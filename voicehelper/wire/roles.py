@@ -20,6 +20,8 @@ PermissionName = Literal[
     "models:use",
     "models:read",
     "models:write",
+    "experiments:read",
+    "experiments:write",
     "knowledge:read",
     "knowledge:write",
     "visitors:write",

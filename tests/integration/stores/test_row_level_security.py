@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 A, B = UUID(int=0xA), UUID(int=0xB)
 
-OF_NO_TENANT = {"keyword_followers", "signing_keys", "login_failures"}
+OF_NO_TENANT = {"keyword_followers", "signing_keys", "login_failures", "experiment_batches"}
 """Tables no tenant has anything to do with."""
 
 NOT_CHANGED = {"audit_logs", "usage_ledger"}
@@ -83,6 +83,17 @@ def row_of(table: str, tenant: UUID) -> dict[str, object]:
         "usage_ledger": own
         | {"id": UUID(int=n + 17), "at": "now", "model": "m", "provider": "p", "cost_micros": 1, "outcome": "answered"},
         "budget_notices": own | {"month": "202611", "subject": "t", "level": "soft", "limit_micros": 1},
+        "experiments": own
+        | {"id": UUID(int=n + 18), "name": "e", "target_kind": "all", "variants": [], "weights": [], "salt": "s"}
+        | {"primary_metric": "success", "goal": "more"},
+        "experiment_assignments": own
+        | {"experiment_id": UUID(int=n + 18), "subject": b"x", "variant": 0, "revision": 1, "first_variant": 0}
+        | {"first_revision": 1, "assigned_at": "now", "until": "infinity"},
+        "experiment_tallies": own
+        | {"experiment_id": UUID(int=n + 18), "variant": "a", "metric": "m", "bucket": 0, "n": 1, "total": 1}
+        | {"squares": 1},
+        "experiment_bins": own
+        | {"experiment_id": UUID(int=n + 18), "variant": "a", "metric": "ms", "bin": 1, "n": 1},
     }
     return rows[table]
 
@@ -92,6 +103,7 @@ ORDER = [
     *("object_deletions", "conversations", "messages", "feedback", "roles", "sessions", "refresh_tokens", "api_keys"),
     *("identity_changes", "audit_logs", "idempotency_keys", "outbox", "dead_letters", "processed_events"),
     *("event_attempts", "voice_sessions", "voice_journal", "models", "budgets", "usage_ledger", "budget_notices"),
+    *("experiments", "experiment_assignments", "experiment_tallies", "experiment_bins"),
 ]
 
 
@@ -377,5 +389,8 @@ def _identity(table: str) -> list[str]:
         "object_deletions": ["object_key"],
         "voice_journal": ["session_id"],
         "budget_notices": ["tenant_id"],
+        "experiment_assignments": ["experiment_id"],
+        "experiment_tallies": ["experiment_id"],
+        "experiment_bins": ["experiment_id"],
     }
     return keys.get(table, ["id"])

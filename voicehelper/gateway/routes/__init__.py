@@ -9,6 +9,7 @@ from voicehelper.gateway.routes import (
     auth,
     conversations,
     events,
+    experiments,
     feedback,
     jwks,
     knowledge,
@@ -48,6 +49,7 @@ for _module in (
     privacy,
     events,
     models,
+    experiments,
     platform_keys,
 ):
     API.include_router(_module.router)

@@ -147,14 +147,20 @@ def dumps(value: Any) -> bytes:
     """JSON on one line, whatever counts as the end of one. Lone surrogates become question marks."""
     try:
         data = orjson.dumps(value)
-    except TypeError:
-        if not isinstance(value, str):
-            raise
-        data = orjson.dumps(value.encode(errors="replace").decode())
+    except orjson.JSONEncodeError:
+        data = orjson.dumps(_plain(value))
     if b"\xe2\x80" in data or b"\xc2\x85" in data:
         for char, escape in _LINE_ENDS:
             data = data.replace(char, escape)
     return data
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_plain(key): _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
 def finish(done: ChatDone) -> str:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from voicehelper.context import current_context
 from voicehelper.errors import VoiceHelperError
 from voicehelper.gateway.openai import response_objects as objects
@@ -153,20 +151,5 @@ class ResponseFrames:
         self._number += 1
         return b"event: %b\ndata: %b\n\n" % (
             kind.encode(),
-            _line({"type": kind, "sequence_number": self._number, **facts}),
+            dumps({"type": kind, "sequence_number": self._number, **facts}),
         )
-
-
-def _line(value: objects.Json) -> bytes:
-    try:
-        return dumps(value)
-    except orjson.JSONEncodeError:  # a lone surrogate somewhere within
-        return dumps(_plain(value))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list) else value

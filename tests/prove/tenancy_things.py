@@ -27,6 +27,7 @@ SOURCES = {
     "letter_id": "letter",
     "event_id": "event",
     "model_id": "model",
+    "model": "model name",
     "experiment_id": "experiment",
     "resource_id": "any",
 }
@@ -47,6 +48,7 @@ KINDS = {
     "letter": "SELECT id::text FROM dead_letters WHERE tenant_id = $1",
     "event": "SELECT event_id::text FROM dead_letters WHERE tenant_id = $1",
     "model": "SELECT id::text FROM models WHERE tenant_id = $1",
+    "model name": "SELECT name FROM models WHERE tenant_id = $1",
     "audit": "SELECT id::text FROM audit_logs WHERE tenant_id = $1",
 }
 OWN = {

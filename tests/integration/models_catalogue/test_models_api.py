@@ -52,7 +52,7 @@ async def test_a_model_is_stored_as_given_without_its_key(harness: Harness) -> N
     sealed = await harness.pool.fetchval("SELECT api_key FROM models")
     assert SECRET.encode() not in sealed
     row = await harness.pool.fetchrow("SELECT id, api_key FROM models")
-    assert BOX.open(row["api_key"], row["id"].bytes).decode() == SECRET
+    assert row is not None and BOX.open(row["api_key"], row["id"].bytes).decode() == SECRET
 
 
 async def test_the_list_has_pages_and_ends_with_the_instances_own(harness: Harness) -> None:

@@ -15,6 +15,7 @@ from voicehelper.models.model import ModelEntry
 Wire = Literal["openai", "anthropic"]
 Schemas = Literal["json_schema", "json_object", "tool", "none"]
 
+_DASHSCOPE = "https://dashscope.aliyuncs.com"
 _PENALTIES = frozenset({"presence_penalty", "frequency_penalty"})
 _LOGPROBS = frozenset({"logprobs", "top_logprobs"})
 _SAMPLING = frozenset({"temperature", "top_p"})
@@ -49,7 +50,9 @@ class Provider:
         temperature: least and most it takes.
         json_word: it refuses JSON mode where no message mentions JSON.
         busy_words: codes that mean `busy` here and something else elsewhere.
-        rerank_url: of its reranker; empty: `{base_url}/rerank`.
+        embed_batch: most texts in one call of its embedding models.
+        base64_vectors: it knows OpenAI's `encoding_format: base64`.
+        rerank: where its rerankers are (a path below the base URL, or a whole URL), by the remote name.
     """
 
     name: str
@@ -63,7 +66,9 @@ class Provider:
     temperature: tuple[float, float] = (0.0, 2.0)
     json_word: bool = False
     busy_words: frozenset[str] = frozenset()
-    rerank_url: str = ""
+    embed_batch: int = 64
+    base64_vectors: bool = False
+    rerank: tuple[tuple[re.Pattern[str], str], ...] = ((re.compile(r""), "/rerank"),)
 
 
 OPENAI_COMPATIBLE: Final = Provider("openai_compatible", needs_key=False)
@@ -72,7 +77,7 @@ PROVIDERS: Final[dict[str, Provider]] = {
     provider.name: provider
     for provider in (
         OPENAI_COMPATIBLE,
-        Provider("vllm", needs_key=False),
+        Provider("vllm", needs_key=False, base64_vectors=True),
         Provider(
             "openai",
             base_url="https://api.openai.com/v1",
@@ -82,17 +87,26 @@ PROVIDERS: Final[dict[str, Provider]] = {
                 Dialect(re.compile(r"gpt-(3|4(?!o|\.))"), schemas="json_object"),
             ),
             json_word=True,
+            embed_batch=256,
+            base64_vectors=True,
         ),
         Provider(
             "qwen",
-            base_url="https://dashscope.aliyuncs.com/compatible-mode/v1",
+            base_url=f"{_DASHSCOPE}/compatible-mode/v1",
             drop=frozenset({"frequency_penalty", "user"}),
             schemas="json_object",  # json_schema is for few of its models; `schemas` of the entry's options says so
             temperature=(0.0, 1.99),
             json_word=True,
             # the tokens a minute are used up, not the account: with this vendor it passes by itself
             busy_words=frozenset({"insufficient_quota"}),
-            rerank_url="https://dashscope.aliyuncs.com/compatible-api/v1/reranks",
+            embed_batch=10,
+            rerank=(
+                (
+                    re.compile(r"gte-rerank|qwen3-vl-rerank"),
+                    f"{_DASHSCOPE}/api/v1/services/rerank/text-rerank/text-rerank",
+                ),
+                (re.compile(r""), f"{_DASHSCOPE}/compatible-api/v1/reranks"),
+            ),
         ),
         Provider(
             "ernie",
@@ -100,6 +114,8 @@ PROVIDERS: Final[dict[str, Provider]] = {
             drop=_LOGPROBS,
             schemas="json_object",
             temperature=(0.01, 1.0),
+            embed_batch=16,
+            rerank=((re.compile(r""), "/rerankers"),),
         ),
         Provider(
             "deepseek",

@@ -17,7 +17,7 @@ from openai import AsyncStream, DefaultAioHttpClient
 from actors.chat.sse import EventLines
 from actors.chat.vendor_errors import TRANSPORT_ERRORS, VENDOR_ERRORS, broken, translated
 from voicehelper.context import current_context
-from voicehelper.errors import DeadlineExceeded, InvalidInput
+from voicehelper.errors import DeadlineExceeded, InvalidInput, ModelUnavailable
 
 CONNECT_S = 5.0
 SILENCE_S = 60.0
@@ -107,7 +107,7 @@ class Upstream:
     ) -> None:
         self._post = post
         self._path = path
-        self._options = {"headers": {"Accept": "text/event-stream", **(headers or {})}}
+        self._headers = dict(headers or {})
         self._busy_words = busy_words
 
     async def events(self, body: Mapping[str, Any]) -> AsyncGenerator[list[bytes], None]:
@@ -119,7 +119,7 @@ class Upstream:
         content = encoded(body)
         watch = Watch(current_context().remaining())
         try:
-            response = await self._sent(watch, content)
+            response = await self._sent(watch, content, stream=True, stream_cls=AsyncStream[object])
             try:
                 async for payloads in self._read(watch, response):
                     yield payloads
@@ -128,16 +128,30 @@ class Upstream:
         finally:
             watch.stop()
 
-    async def _sent(self, watch: Watch, content: bytes) -> httpx2.Response:
+    async def answer(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to `body`, where it is one JSON object. Raises as `events`."""
+        watch = Watch(current_context().remaining())
+        try:
+            response = await self._sent(watch, encoded(body))
+            answer = orjson.loads(response.content)
+        except orjson.JSONDecodeError as error:
+            raise ModelUnavailable("The model server sent something that is not JSON") from error
+        finally:
+            watch.stop()
+        if not isinstance(answer, dict):
+            raise ModelUnavailable("The model server sent something that is not an answer")
+        return answer
+
+    async def _sent(self, watch: Watch, content: bytes, **how: Any) -> httpx2.Response:
+        headers = {"Accept": "text/event-stream"} if how else {}
         try:
             response: httpx2.Response = await watch.step(
                 self._post,
                 self._path,
                 cast_to=httpx2.Response,
                 content=content,
-                options=self._options,
-                stream=True,
-                stream_cls=AsyncStream[object],
+                options={"headers": headers | self._headers},
+                **how,
             )
         except VENDOR_ERRORS as error:
             raise translated(error, self._busy_words) from error

@@ -1,0 +1,117 @@
+"""What the adapters of all vendors share: admission, connections, and from payloads to events."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+import httpx2
+
+from actors.chat.admission import Admission
+from actors.chat.complaints import complaint, meaning
+from actors.chat.cutting import Cut
+from actors.chat.estimate import estimate_tokens
+from actors.chat.providers import Shape
+from actors.chat.reading import Reading
+from actors.chat.upstream import http_client
+from actors.chat.wire import Chunk
+from voicehelper.ports.chat import ChatDelta, ChatEvent, ChatModelInfo, ChatRequest
+
+
+class RemoteChat(ABC):
+    """A chat model behind a vendor's API.
+
+    Duties: admit, send, translate the vendor's errors into ours, hang up when the stream is closed. It never retries:
+    who calls it knows better whether another model should be asked instead.
+
+    Args:
+        base_url: of the API; empty for the provider's own.
+        model: the remote model's name.
+        context_tokens: what the remote model promises; not checked here, the server knows better.
+        parallel: requests in flight at the same time; 0 for no limit.
+        queue: requests waiting beyond those.
+        shape: how this model's requests differ from the format.
+        provider: its name.
+        fixed: `model` is asked whatever requests name.
+        http: connections to use, which stay open at `close`; None for its own.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        model: str,
+        provider: str,
+        shape: Shape,
+        context_tokens: int = 4096,
+        parallel: int = 4,
+        queue: int = 16,
+        fixed: bool = False,
+        http: httpx2.AsyncClient | None = None,
+    ) -> None:
+        self._info = ChatModelInfo(model, context_tokens, provider)
+        self._shape = shape
+        self._fixed = fixed
+        self._admission = Admission("chat", parallel, queue) if parallel else None
+        self._own_http = None if http else http_client(base_url)
+        self._http = http or self._own_http
+
+    async def describe(self) -> ChatModelInfo:
+        """The configured model; the server is not asked."""
+        return self._info
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Estimates: OpenAI's format has no tokenizer, and Anthropic's count would be a call for each text."""
+        return [estimate_tokens(text) for text in texts]
+
+    def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        """See `ChatModel.stream`. Raises also `DeadlineExceeded`. Closing the generator hangs up."""
+        return self._stream(request) if self._admission is None else self._admitted(request, self._admission)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._own_http is not None:
+            await self._own_http.aclose()
+
+    @abstractmethod
+    def _chunks(self, request: ChatRequest, model: str) -> AsyncGenerator[list[Chunk], None]:
+        """What the vendor sends, as many chunks as came together; an empty list for a sign of life."""
+
+    def _local_stops(self, request: ChatRequest) -> tuple[str, ...]:
+        """Stop words that the vendor does not take."""
+        return request.stop if "stop" in self._shape.drop else ()
+
+    async def _admitted(self, request: ChatRequest, admission: Admission) -> AsyncGenerator[ChatEvent, None]:
+        await admission.acquire()
+        started = time.monotonic()
+        try:
+            async with aclosing(self._stream(request)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            admission.release(time.monotonic() - started)
+
+    async def _stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
+        model = self._info.model if self._fixed else request.model or self._info.model
+        reading = Reading(self._info.model, model)
+        cut = Cut(stops) if (stops := self._local_stops(request)) else None
+        async with aclosing(self._chunks(request, model)) as read:
+            with reading.errors():
+                async for chunks in read:
+                    events = self._events(reading, chunks)
+                    for event in events if cut is None else cut.events(events):
+                        yield event
+                    if cut is not None and cut.found:
+                        yield reading.cut(cut.said)
+                        return
+        if cut is not None and (text := cut.rest()):
+            yield ChatDelta(text)
+        yield reading.end()
+
+    def _events(self, reading: Reading, chunks: Sequence[Chunk]) -> list[ChatEvent]:
+        events: list[ChatEvent] = []
+        for chunk in chunks:
+            if chunk.error is not None:
+                raise meaning(complaint(0, chunk.error, None, self._shape.provider.busy_words))
+            reading.add(chunk, events)
+        return events or reading.sign_of_life()

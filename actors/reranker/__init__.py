@@ -1,0 +1,1 @@
+"""Rerankers of vendors, behind `voicehelper.ports.reranker.Reranker`."""

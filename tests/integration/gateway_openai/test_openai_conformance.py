@@ -1,7 +1,8 @@
 """What vLLM's own tests expect of an OpenAI server, as far as it is OpenAI's behaviour and not vLLM's extension.
 
 Each test names its source under `tests/entrypoints/openai` of vllm-project/vllm (read 2026-11). Left out: `n` > 1,
-`echo`, prompts as token ids, `prompt_logprobs`, `structured_outputs`, custom roles (OpenAI refuses them, so do we), `continuous_usage_stats`, and that the last chunk with a finish reason has a content too (OpenAI's has none).
+`echo`, prompts as token ids, `prompt_logprobs`, `structured_outputs`, custom roles (OpenAI refuses them, so do we),
+`continuous_usage_stats`, and that the last chunk with a finish reason has a content too (OpenAI's has none).
 """
 
 import json

@@ -5,6 +5,7 @@ from typing import Any
 
 from deployments.answers import answer_service
 from deployments.authentication import authentication_stack
+from deployments.budgets import budget_desk
 from deployments.catalogue import live_catalogue, models_desk
 from deployments.conversations import conversation_directory, feedback, privacy, review, run_summaries
 from deployments.embeddings import embeddings
@@ -77,6 +78,7 @@ async def gateway_services(nodes: Nodes) -> Services:
         dictation=Dictation(stt, settings.stt.longest_file_s, settings.stt.files),
         hot_words=hot_words,
         experiments=await experiments_desk(nodes, accounts),
+        budgets=await budget_desk(nodes, accounts),
         models=await models_desk(nodes, accounts, None),
         voice=await voice_calls(nodes, answers, conversations, hot_words.of),
         router=router,

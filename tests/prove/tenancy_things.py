@@ -29,11 +29,14 @@ SOURCES = {
     "model_id": "model",
     "model": "model name",
     "experiment_id": "experiment",
+    "budget_id": "budget",
+    "subject_id": "user",
     "resource_id": "any",
 }
 """Parameter and field names that hold an id (or a name that serves as one) -> the kind of thing it names."""
 
 KINDS = {
+    "budget": "SELECT id::text FROM budgets WHERE tenant_id = $1",
     "experiment": "SELECT id::text FROM experiments WHERE tenant_id = $1",
     "base": "SELECT id::text FROM knowledge_bases WHERE tenant_id = $1 UNION SELECT name FROM knowledge_bases"
     " WHERE tenant_id = $1",

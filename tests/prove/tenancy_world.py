@@ -122,6 +122,7 @@ class World:
         await self._person(tenant, "member", email)
         await self.create(tenant, owner, "POST", "/roles")
         await self.create(tenant, owner, "POST", "/models", owner="tenant", provider="openai", context_tokens=1000)
+        await self.create(tenant, owner, "POST", "/budgets", kind="tenant", subject_id=None, hard_micros=10**12)
         await self._key(tenant, owner)
         await self._visitor(tenant, owner)
 

@@ -15,7 +15,7 @@ from voicehelper.identity.model import Principal, UserChange
 from voicehelper.identity.users import UserDirectory
 
 Record = dict[str, Any]
-Section = Literal["sessions", "api_keys", "feedback", "voice_sessions", "audit"]
+Section = Literal["sessions", "api_keys", "feedback", "voice_sessions", "usage", "audit"]
 Forget = Callable[[UUID, Sequence[UUID]], Awaitable[None]]
 """Removes what a cache holds of a tenant's conversations, named by id; does not raise."""
 

@@ -10,6 +10,7 @@ from voicehelper.conversations import AnswerService, ConversationDirectory, Know
 from voicehelper.conversations.feedback import FeedbackRepository
 from voicehelper.conversations.privacy import Privacy
 from voicehelper.conversations.review import ConversationReview
+from voicehelper.gateway.budget_desk import BudgetDesk
 from voicehelper.gateway.dead_letters import DeadLetterDesk
 from voicehelper.gateway.experiments_desk import ExperimentsDesk
 from voicehelper.gateway.models_desk import ModelsDesk
@@ -114,6 +115,7 @@ class Services:
     voice: Calls | None = None
     models: ModelsDesk | None = None
     experiments: ExperimentsDesk | None = None
+    budgets: BudgetDesk | None = None
     router: ChatModel | None = None
     catalogue: Catalogue | None = None
     embeddings: Embeddings | None = None

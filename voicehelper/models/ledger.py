@@ -133,6 +133,10 @@ class LedgerTurn(Protocol):
         """Which of these are in the table and known to the counters."""
         ...
 
+    async def gone(self, subjects: Sequence[str]) -> set[str]:
+        """Which of these users and keys were erased: the table holds nobody's name in their place."""
+        ...
+
     async def uncounted(self, limit: int) -> Sequence[LedgerEntry]:
         """Rows that the counters do not know."""
         ...

@@ -8,7 +8,7 @@ from uuid import UUID
 from voicehelper.errors import BudgetExceeded, TokensLimited, Unavailable
 from voicehelper.ids import new_id
 from voicehelper.models.budget_view import LiveLimits
-from voicehelper.models.budgets import KINDS, month_of
+from voicehelper.models.budgets import KINDS, Limits, month_of
 from voicehelper.models.counters import Admitted, Counters, Holding, NotOpen, Refused, Used
 from voicehelper.models.ledger import Ledger, entry_of
 from voicehelper.models.ledger_relay import open_month
@@ -19,6 +19,7 @@ from voicehelper.telemetry import get_logger, metrics
 
 log = get_logger(__name__)
 
+NEVER_MADE: Final = "released"
 _BYTES_A_TOKEN: Final = 3  # of the worst case a usual prompt is about a third: limits a minute are no money
 
 
@@ -63,7 +64,11 @@ class RedisBudgets:
         return replace(wanted, soft=answer.soft)
 
     def settle(self, reservation: Reservation, settlement: Settlement) -> None:
-        """See `Budgets`."""
+        """See `Budgets`. A call that was never made (`released`) leaves no row."""
+        if settlement.outcome == NEVER_MADE:
+            if reservation.micros or reservation.tokens:
+                self.settling.give_back(reservation.caller.tenant_id, reservation.id)
+            return
         entry = entry_of(reservation, settlement)
         if 0 < reservation.micros < entry.cost_micros:
             over = entry.cost_micros - reservation.micros
@@ -71,18 +76,15 @@ class RedisBudgets:
             metrics.LEDGER.labels("above_reservation").inc()
         self.settling.put(entry)
 
-    async def left(self, caller: Caller) -> list[tuple[Used, int | None, int | None, int | None]]:
-        """What tenant, user and key have used this month, each with its hard and soft limit and its tokens a minute.
-        Raises `Unavailable`."""
+    async def left(self, caller: Caller) -> list[tuple[Used, Limits]]:
+        """What tenant, user and key of `caller` have used this month, each with its limits. Raises `Unavailable`."""
         month = month_of(int(self._clock.now() * 1_000_000))
         try:
             used = await self._counters.left(caller, month)
         except NotOpen:
             await self._open(caller.tenant_id, month)
             used = await self._counters.left(caller, month)
-        return [
-            (of, limit.hard, limit.soft, limit.tokens) for of, limit in zip(used, self._limits.of(caller), strict=True)
-        ]
+        return list(zip(used, self._limits.of(caller), strict=True))
 
     async def close(self) -> None:
         """Bring away what is not settled yet."""

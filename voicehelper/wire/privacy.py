@@ -60,6 +60,20 @@ class StoredCall(View):
     journal: list[Any]
 
 
+class StoredUse(View):
+    """A call of a model, and what it cost. When the user is erased the row stays, with nobody's name."""
+
+    id: UUID
+    at: datetime
+    feature: str
+    model: str
+    provider: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_micros: int
+    outcome: str
+
+
 class StoredAct(View):
     """An entry of the audit log by the user or about the user."""
 
@@ -83,6 +97,7 @@ class UserExport(View):
     messages: list[MessageView]
     feedback: list[FeedbackView]
     voice_sessions: list[StoredCall]
+    usage: list[StoredUse]
     audit: list[StoredAct]
 
 

@@ -22,6 +22,7 @@ from voicehelper.conversations.privacy import Privacy
 from voicehelper.conversations.review import ConversationReview
 from voicehelper.errors import Unavailable
 from voicehelper.gateway import Probe, Services, create_app
+from voicehelper.gateway.budget_desk import BudgetDesk
 from voicehelper.gateway.dead_letters import DeadLetterDesk
 from voicehelper.gateway.models_desk import ModelsDesk
 from voicehelper.identity import Passwords, TokenIssuer, User
@@ -31,8 +32,10 @@ from voicehelper.identity.keys import new_pem
 from voicehelper.identity.secrets import SecretBox
 from voicehelper.ids import new_id
 from voicehelper.knowledge.service import KnowledgeService
+from voicehelper.models.budgets import NO_LIMITS, Limits
 from voicehelper.models.catalogue import LiveCatalogue
 from voicehelper.models.catalogue_service import CatalogueService
+from voicehelper.models.counters import Used
 from voicehelper.models.local import local_entry
 from voicehelper.ports.clock import SystemClock
 from voicehelper.ports.objects import FakeObjectStore
@@ -42,6 +45,7 @@ from voicehelper.rag.port import FakeAnswerer
 from voicehelper.retrieval.model import Retrieved, ScoredPassage
 from voicehelper.stores.authentication import AuthenticationStack, authentication
 from voicehelper.stores.postgres.accounts import postgres_accounts
+from voicehelper.stores.postgres.budgets import PostgresBudgets
 from voicehelper.stores.postgres.context import PostgresContext
 from voicehelper.stores.postgres.conversations import PostgresConversations
 from voicehelper.stores.postgres.dead_letters import PostgresDeadLetters
@@ -58,6 +62,7 @@ from voicehelper.stores.postgres.privacy import PostgresPrivacy
 from voicehelper.stores.postgres.review import PostgresReview
 from voicehelper.stores.postgres.scopes import PostgresScopes
 from voicehelper.stores.postgres.turns import PostgresTurns
+from voicehelper.stores.postgres.usage import PostgresUsageReports
 from voicehelper.stores.postgres.wakeups import Wakeups
 from voicehelper.voice.dictation import Dictation
 from voicehelper.voice.hot_words import RememberedHotWords
@@ -76,6 +81,13 @@ class FakeAbsentCache:
             raise Unavailable
 
         return away
+
+
+class FakeRemaining:
+    """Nothing is used, nothing limited."""
+
+    async def left(self, _caller: object) -> list[tuple[Used, Limits]]:
+        return [(Used(), NO_LIMITS)] * 3
 
 
 class FakeRetriever:
@@ -291,6 +303,7 @@ async def harness(pool: Pool, tokens: AuthenticationStack) -> AsyncIterator[Harn
         probes=(probe("postgres", True), probe("chat", True), probe("redis", False)),
         idempotency=PostgresIdempotency(pool, SecretBox(b"m" * 32, PURPOSE)),
         models=models,
+        budgets=BudgetDesk(PostgresBudgets(pool), PostgresUsageReports(pool), FakeRemaining(), acts),
         tts=FakeTextToSpeech(seconds_per_char=0.05),
         dictation=Dictation(FakeSpeechToText(("您好，", "退款多久到账？"))),
         hot_words=RememberedHotWords(accounts.tenants.hot_words, clock),

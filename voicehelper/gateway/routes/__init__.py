@@ -7,6 +7,7 @@ from voicehelper.gateway.routes import (
     api_keys,
     audit,
     auth,
+    budgets,
     conversations,
     events,
     experiments,
@@ -26,6 +27,7 @@ from voicehelper.gateway.routes import (
     speech,
     tenants,
     transcriptions,
+    usage,
     users,
     visitors,
     voice,
@@ -50,6 +52,8 @@ for _module in (
     events,
     models,
     experiments,
+    budgets,
+    usage,
     platform_keys,
 ):
     API.include_router(_module.router)

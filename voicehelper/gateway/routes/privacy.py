@@ -23,6 +23,7 @@ from voicehelper.wire.privacy import (
     StoredCall,
     StoredKey,
     StoredSession,
+    StoredUse,
     UserExport,
 )
 
@@ -35,8 +36,8 @@ _EXPORTED: dict[int | str, dict[str, Any]] = {200: {"description": "Everything, 
 
 @router.get("/export", summary="Everything stored about a user", response_model=UserExport, responses=_EXPORTED)
 async def export_user(user_id: UUID, caller: Officer, services: Wired) -> Response:
-    """Account, logins, keys, conversations with all messages, feedback, calls, and what the audit log says. Leaves an
-    entry in the audit log itself."""
+    """Account, logins, keys, conversations with all messages, feedback, calls, use of models, and what the audit log
+    says. Leaves an entry in the audit log itself."""
     privacy = services.privacy
     user = await privacy.export(caller, user_id)
     parts = json_document(
@@ -48,6 +49,7 @@ async def export_user(user_id: UUID, caller: Officer, services: Wired) -> Respon
             "messages": message_texts(privacy.messages(caller, user_id)),
             "feedback": _texts(privacy.section(caller, user_id, "feedback"), FeedbackView.model_validate),
             "voice_sessions": _texts(privacy.section(caller, user_id, "voice_sessions"), StoredCall.model_validate),
+            "usage": _texts(privacy.section(caller, user_id, "usage"), StoredUse.model_validate),
             "audit": _texts(privacy.section(caller, user_id, "audit"), StoredAct.model_validate),
         }
     )

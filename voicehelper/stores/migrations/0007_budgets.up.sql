@@ -44,7 +44,7 @@ CREATE TABLE usage_ledger (
     counted boolean NOT NULL DEFAULT true                      -- false: the counters do not know of it yet
 );
 CREATE INDEX usage_ledger_at ON usage_ledger (tenant_id, at);
-CREATE INDEX usage_ledger_user ON usage_ledger (tenant_id, user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX usage_ledger_user ON usage_ledger (tenant_id, user_id, id) WHERE user_id IS NOT NULL;
 CREATE INDEX usage_ledger_uncounted ON usage_ledger (tenant_id) WHERE NOT counted;
 
 -- A limit was passed for the first time in a month: the event about it went out once. A new limit passes anew.

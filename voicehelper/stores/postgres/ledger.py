@@ -31,7 +31,7 @@ FROM jsonb_to_recordset($1) AS r (id uuid, tenant_id uuid, at_us bigint, user_id
     model text, provider text, prompt_tokens bigint, completion_tokens bigint, cached_tokens bigint,
     reasoning_tokens bigint, cost_micros bigint, reserved_micros bigint, outcome text, estimated boolean,
     experiment text, variant text, ms float8, first_ms float8)
-LEFT JOIN users u ON u.id::text = r.user_id AND u.erased_at IS NOT NULL"""  # noqa: S608 - constants
+LEFT JOIN users u ON u.id = nullif(r.user_id, '')::uuid AND u.erased_at IS NOT NULL"""  # noqa: S608 - constants
 _TAKE = f"{_WRITE} ON CONFLICT (id) DO UPDATE SET counted = true WHERE NOT usage_ledger.counted RETURNING id"
 _KEEP = f"{_WRITE} ON CONFLICT (id) DO NOTHING"
 _SUMS = """
@@ -44,6 +44,10 @@ _UNCOUNTED = f"""
 SELECT id, tenant_id, (extract(epoch FROM at) * 1000000)::bigint AS at_us, coalesce(user_id::text, '') AS user_id,
        coalesce(key_id::text, '') AS key_id, {_COLUMNS}
 FROM usage_ledger WHERE tenant_id = $1 AND NOT counted ORDER BY id LIMIT $2"""  # noqa: S608
+_GONE = """
+SELECT name FROM unnest($1::text[]) AS name
+WHERE left(name, 2) = 'u:' AND EXISTS (SELECT FROM users WHERE id = substr(name, 3)::uuid AND erased_at IS NOT NULL)
+   OR left(name, 2) = 'k:' AND NOT EXISTS (SELECT FROM api_keys WHERE id = substr(name, 3)::uuid)"""
 _NOTICE = """
 INSERT INTO budget_notices (tenant_id, month, subject, level, limit_micros) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT DO NOTHING RETURNING true"""
@@ -105,6 +109,11 @@ class PostgresLedgerTurn:
         """See `LedgerTurn`."""
         rows = await self._conn.fetch("SELECT id FROM usage_ledger WHERE id = ANY ($1::uuid[]) AND counted", list(ids))
         return {row["id"] for row in rows}
+
+    async def gone(self, subjects: Sequence[str]) -> set[str]:
+        """See `LedgerTurn`."""
+        rows = await self._conn.fetch(_GONE, [name for name in subjects if len(name) > 2])
+        return {row["name"] for row in rows}
 
     async def uncounted(self, limit: int) -> Sequence[LedgerEntry]:
         """See `LedgerTurn`."""

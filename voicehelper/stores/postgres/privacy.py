@@ -1,5 +1,6 @@
 """Everything about one user in PostgreSQL: read, and erased."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from voicehelper.conversations.model import Conversation
@@ -7,10 +8,12 @@ from voicehelper.conversations.privacy import Erased, Record, Section
 from voicehelper.errors import NotFound
 from voicehelper.events.catalogue import ConversationDeleted, UserErased
 from voicehelper.stores.postgres.conversations import CONVERSATION, conversation_of
-from voicehelper.stores.postgres.guard import connection, transaction
+from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
 from voicehelper.stores.postgres.identity_changes import record_change
 from voicehelper.stores.postgres.outbox import add_events
 from voicehelper.stores.postgres.pool import Connection, Pool
+from voicehelper.stores.postgres.tenancy import switched
+from voicehelper.stores.postgres.wakeups import BUDGETS, notify
 
 _PAGE = 200
 _USER = """
@@ -30,6 +33,8 @@ _SECTIONS: dict[Section, str] = {
     "jsonb_agg(entry ORDER BY j.seq, place), '[]') FROM voice_journal j, jsonb_array_elements(j.entries)"
     " WITH ORDINALITY AS e (entry, place) WHERE j.session_id = voice_sessions.id) AS journal FROM voice_sessions"
     " WHERE tenant_id = $1 AND user_id = $2",
+    "usage": "id, at, feature, model, provider, prompt_tokens, completion_tokens, cost_micros, outcome"
+    " FROM usage_ledger WHERE tenant_id = $1 AND user_id = $2",
     "audit": "id, at, action, resource, resource_id, outcome, address, details FROM audit_logs"
     " WHERE tenant_id = $1 AND (actor_id = $2::uuid OR details->>'user_id' = $2::uuid::text"
     " OR resource = 'user' AND resource_id = $2::uuid::text)",
@@ -45,6 +50,11 @@ _ANONYMISE = """
 UPDATE users SET email = NULL, password_hash = NULL, name = '', disabled = true, erased_at = now(), updated_at = now(),
     last_login_at = NULL, version = version + 1
 WHERE tenant_id = $1 AND id = $2"""
+
+# The ledger stays, for its sums; whose the calls were is forgotten.
+_USAGE = "UPDATE usage_ledger SET user_id = NULL, key_id = NULL WHERE tenant_id = $1 AND user_id = $2"
+_BUDGETS = "DELETE FROM budgets WHERE tenant_id = $1 AND kind <> 'tenant' AND subject_id = ANY ($2::uuid[])"
+_NOTICES = "DELETE FROM budget_notices WHERE tenant_id = $1 AND split_part(subject, ':', 2) = ANY ($2::text[])"
 
 
 class PostgresPrivacy:
@@ -95,6 +105,7 @@ class PostgresPrivacy:
             keys = await _delete(conn, "api_keys", tenant_id, user_id)
             responses = await conn.fetchval(_RESPONSES, tenant_id, [user_id, *keys])
             await conn.execute(_ANONYMISE, tenant_id, user_id)
+            await _forget_usage(conn, tenant_id, user_id, keys)
             await self._tell(conn, tenant_id, user_id, sessions, keys)
             gone = [ConversationDeleted(conversation_id=id_, user_id=user_id) for id_ in conversations]
             await add_events(conn, [(tenant_id, fact) for fact in (*gone, UserErased(user_id=user_id))])
@@ -109,6 +120,17 @@ class PostgresPrivacy:
             await record_change(conn, "session", tenant_id, session_id, self._token_s)
         for key_id in keys:
             await record_change(conn, "key", tenant_id, key_id, self._token_s)
+
+
+async def _forget_usage(conn: Connection, tenant_id: UUID, user_id: UUID, keys: Sequence[UUID]) -> None:
+    """`conn` is in the tenant's scope, which may not change the ledger. What is on its way there loses the name when it
+    arrives."""
+    gone = [user_id, *keys]
+    await conn.execute(_BUDGETS, tenant_id, gone)
+    await conn.execute(_NOTICES, tenant_id, list(map(str, gone)))
+    await notify(conn, BUDGETS)
+    async with switched(conn, tenant_id, SYSTEM):
+        await conn.execute(_USAGE, tenant_id, user_id)
 
 
 async def _delete(conn: Connection, table: str, tenant_id: UUID, user_id: UUID) -> list[UUID]:

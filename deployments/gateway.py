@@ -7,6 +7,7 @@ from ray import serve
 from starlette.middleware import Middleware
 
 from deployments.admission import Admission
+from deployments.direct import also_listen
 from deployments.options import GATEWAY, admitted
 from deployments.remote import Handle
 from deployments.replica import open_nodes
@@ -25,6 +26,7 @@ class Gateway:
         app = create_app(await gateway_services(self._nodes))
         # Appended, it lies innermost: behind authentication, and within what renders errors.
         app.user_middleware.append(Middleware(Admission, limit=admitted(self._nodes.settings)))
+        also_listen(app, self._nodes)
         return app
 
     async def check_health(self) -> None:

@@ -43,6 +43,7 @@ class HttpSettings(Section):
 
     host: str = Field("127.0.0.1", description="Address the HTTP proxy listens on")
     port: int = Field(8000, description="Port the HTTP proxy listens on")
+    direct_port: int = Field(0, ge=0, le=65535, description="Port each gateway replica listens on itself; 0 for none")
     max_upload_bytes: int = Field(100 * 2**20, description="Largest file accepted for indexing")
     max_audio_bytes: int = Field(25 * 2**20, description="Largest recording accepted to be written down")
     max_body_bytes: int = Field(1 * 2**20, description="Largest JSON body accepted")

@@ -8,6 +8,7 @@ from typing import Protocol
 from voicehelper.errors import ContextTooLong, InvalidInput, UnknownModel, VoiceHelperError
 from voicehelper.models.model import Caller, ModelEntry, Reservation, Settlement
 from voicehelper.models.ports import Budgets, Catalogue
+from voicehelper.models.worst_case import most_text_tokens
 from voicehelper.ports.chat import ChatUsage
 from voicehelper.ports.embedder import Embedder, EmbedderInfo, EmbedKind, Vectors
 
@@ -69,7 +70,7 @@ class Embeddings:
         tokens = sum(counts)
         if entry is None or self._budgets is None:
             return Embedded(await embedder.embed(texts, kind), tokens)
-        reservation = await self._budgets.reserve(caller, entry, tokens, 0)
+        reservation = await self._budgets.reserve(caller, entry, most_text_tokens(texts), 0)
         return await _paid(self._budgets, reservation, entry, embedder.embed(texts, kind), tokens)
 
     def _entry(self, caller: Caller, model: str) -> ModelEntry:

@@ -64,7 +64,8 @@ class Budgets(Protocol):
     async def reserve(
         self, caller: Caller, entry: ModelEntry, prompt_tokens: int, completion_tokens: int
     ) -> Reservation:
-        """Set aside the most this call can cost, against tenant, user and key at once.
+        """Set aside the most this call can cost, against tenant, user and key at once. Tokens are the most that the
+        provider may count (`models.worst_case`), so that no bill is above its reservation.
 
         Raises `BudgetExceeded`, `TokensLimited` (nothing was set aside then), and `Unavailable` where there is a limit
         to keep but the counters are away.

@@ -7,6 +7,7 @@ providers add around it (roles, instructions for tools) is bounded by constants 
 
 import json
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 from voicehelper.models.model import ModelEntry
@@ -36,6 +37,11 @@ def most_prompt_tokens(request: ChatRequest, entry: ModelEntry) -> int:
     return total
 
 
+def most_tokens(request: ChatRequest, entry: ModelEntry) -> tuple[int, int]:
+    """Upper bounds for prompt and completion of `request` as it is sent."""
+    return most_prompt_tokens(request, entry), most_completion_tokens(request.max_tokens, entry)
+
+
 def most_completion_tokens(max_tokens: int, entry: ModelEntry) -> int:
     """An upper bound for the tokens of the completion. Adapters always send `max_tokens`; where a provider does not
     count a model's thinking against it, `entry.options["thinking_budget"]` does, or else the model's context."""
@@ -43,6 +49,11 @@ def most_completion_tokens(max_tokens: int, entry: ModelEntry) -> int:
         return max_tokens
     budget = entry.options.get("thinking_budget")
     return max_tokens + (budget if isinstance(budget, int) else entry.context_tokens)
+
+
+def most_text_tokens(texts: Iterable[str]) -> int:
+    """An upper bound for texts to be embedded or ranked."""
+    return sum(_A_MESSAGE + _most(text) for text in texts)
 
 
 def _of_message(message: ChatMessage) -> int:

@@ -9,12 +9,15 @@ from voicehelper.errors import VoiceHelperError
 from voicehelper.models.model import Assignment, Caller, Reservation, Settlement
 from voicehelper.models.plan import Candidate
 from voicehelper.models.ports import Backends, Breakers, Budgets, Experiments, Latencies
-from voicehelper.models.tokens import estimate_tokens
+from voicehelper.models.tokens import estimate_tokens, prompt_tokens
 from voicehelper.models.verdicts import Verdict
 from voicehelper.ports.chat import ChatAttempt, ChatDelta, ChatDone, ChatEvent, ChatRequest, ChatToolDelta, ChatUsage
 from voicehelper.telemetry.metrics import MODEL_CALLS
 
 Events = AsyncGenerator[ChatEvent, None]
+RELEASED: Final = "released"
+"""The outcome of a call that was paid for, and then not made."""
+
 _CRASHED: Final = str(VoiceHelperError.code)
 
 
@@ -39,7 +42,6 @@ class Attempt:
         "_first_ms",
         "_heard",
         "_parts",
-        "_prompt_tokens",
         "_reservation",
         "_started",
         "_texts",
@@ -47,6 +49,7 @@ class Attempt:
         "candidate",
         "cost",
         "done",
+        "request",
         "tools_begun",
         "trail",
         "usage",
@@ -56,11 +59,12 @@ class Attempt:
         self,
         parts: Parts,
         candidate: Candidate,
+        request: ChatRequest,
         reservation: Reservation,
-        prompt_tokens: int,
         assignment: Assignment | None,
     ) -> None:
         self.candidate = candidate
+        self.request = request
         self.done: ChatDone | None = None
         self.tools_begun = False
         self.trail: ChatAttempt | None = None
@@ -68,7 +72,6 @@ class Attempt:
         self.cost = 0
         self._parts = parts
         self._reservation = reservation
-        self._prompt_tokens = prompt_tokens
         self._assignment = assignment
         self._events: Events | None = None
         self._texts: list[str] = []
@@ -96,10 +99,10 @@ class Attempt:
         """Since anything came from the model, before its first piece."""
         return 0.0 if self.began else self._parts.timer() - self._heard
 
-    def open(self, request: ChatRequest) -> Events:
+    def open(self) -> Events:
         """Call the model. Raises `ModelUnavailable` where it cannot be."""
         model = self._parts.backends.chat(self.candidate.entry)
-        self._events = cast("Events", model.stream(request))
+        self._events = cast("Events", model.stream(self.request))
         return self._events
 
     def take(self, event: ChatEvent) -> bool:
@@ -142,7 +145,7 @@ class Attempt:
 
     def given_back(self) -> None:
         """It will not be called after all."""
-        self._settle("released", ChatUsage())
+        self._settle(RELEASED, ChatUsage())
 
     def crashed(self) -> None:
         """Something of ours, or of the adapter's, is broken."""
@@ -161,7 +164,7 @@ class Attempt:
 
     def _estimate(self) -> ChatUsage:
         said = estimate_tokens(self.text) + (self._tool_chars + 2) // 3
-        return ChatUsage(self._prompt_tokens, said)
+        return ChatUsage(prompt_tokens(self.request), said)
 
     def _settle(self, outcome: str, usage: ChatUsage, *, estimated: bool = False, reason: str = "") -> None:
         if self.trail is not None:
@@ -174,6 +177,8 @@ class Attempt:
         names = (assignment.experiment, assignment.variant) if assignment is not None else ("", "")
         settlement = Settlement(usage, self.cost, outcome, ms, self._first_ms, estimated, *names)
         self._parts.budgets.settle(self._reservation, settlement)
+        if outcome == RELEASED:
+            return
         if assignment is not None and (not assignment.models or entry.name in assignment.models):
             self._parts.experiments.outcome(self.caller, assignment, settlement)
         # Names that tenants gave are theirs; and there is no end to them.

@@ -28,6 +28,7 @@ from voicehelper.models.ports import Catalogue
 from voicehelper.models.run import Run, overridden
 from voicehelper.models.tokens import prompt_tokens
 from voicehelper.models.verdicts import judge
+from voicehelper.models.worst_case import most_tokens
 from voicehelper.ports.chat import ChatEvent, ChatModel, ChatModelInfo, ChatRequest
 from voicehelper.ports.clock import Clock, SystemClock
 from voicehelper.telemetry import get_logger
@@ -154,16 +155,17 @@ class RoutedChat:
         parts = self._parts
         while run.queue and run.calls < self._settings.attempts:
             candidate = run.queue.pop(0)
-            entry, prompt = candidate.entry, run.needs.prompt_tokens
+            entry = candidate.entry
             if not await parts.breakers.admit(entry.id) and entry.provider != LOCAL:
                 run.skip(candidate, "open")
                 continue
+            request = run.prepared(candidate)
             try:
-                reservation = await parts.budgets.reserve(run.caller, entry, prompt, candidate.max_tokens)
+                reservation = await parts.budgets.reserve(run.caller, entry, *most_tokens(request, entry))
             except BudgetExceeded as error:
                 run.too_dear(candidate, error)
                 continue
-            attempt = Attempt(parts, candidate, reservation, prompt, run.assignment)
+            attempt = Attempt(parts, candidate, request, reservation, run.assignment)
             if reservation.soft and not run.soft and not self._degraded(run, attempt):
                 continue
             run.calls += 1
@@ -210,7 +212,7 @@ class RoutedChat:
         """Call the model of `run.attempt`; while others could be asked, with its first event: no model may spend all
         the time there is, and a late one is hedged. `run.attempt` is another then, where that was quicker."""
         attempt = run.attempt
-        events = attempt.open(run.prepared(attempt.candidate))
+        events = attempt.open()
         if not run.queue:
             return None, events
         p95_ms = self._parts.latencies.p95_ms(attempt.candidate.entry.id)
@@ -246,7 +248,7 @@ class RoutedChat:
             run.warn("hedged")
             side_by_side.append(second)
             try:
-                return Runner(second, second.open(run.prepared(second.candidate)))
+                return Runner(second, second.open())
             except VoiceHelperError as error:
                 failed(second, error)
                 return None

@@ -80,6 +80,7 @@ class Run:
         self.warn(*self.plan.warnings)
         if self.queue[0].entry is attempt.candidate.entry:
             attempt.candidate = self.queue.pop(0)
+            attempt.request = self.prepared(attempt.candidate)
             return True
         attempt.given_back()
         return False

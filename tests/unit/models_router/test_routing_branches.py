@@ -406,7 +406,7 @@ async def test_over_the_soft_limit_the_cheapest_answers_in_fewer_tokens():
 @virtual_time
 async def test_what_cannot_be_paid_goes_to_what_can():
     rig = Rig()
-    rig.budgets.left = 500
+    rig.budgets.left = 700
     rig.add("dear", price=DEAR, fallbacks=("dearer", "cheap"))
     rig.add("dearer", price=Price(20_000_000, 20_000_000))
     rig.add("cheap", price=CHEAP)

@@ -57,7 +57,7 @@ async def model_feed(nodes: Nodes) -> PostgresModelFeed:
     return PostgresModelFeed(await feed_pool(nodes), await wakeups(nodes))
 
 
-async def models_desk(nodes: Nodes, accounts: Accounts, backends: Backends | None) -> ModelsDesk:
+async def models_desk(nodes: Nodes, accounts: Accounts, backends: Backends) -> ModelsDesk:
     """For people to look at the catalogue, change it, and try its models through `backends`."""
     pool = await database(nodes)
     service = CatalogueService(

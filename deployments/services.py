@@ -13,6 +13,7 @@ from deployments.engines import database, objects, ping
 from deployments.events import dead_letter_desk
 from deployments.experiments import experiments_desk
 from deployments.limits import request_rates
+from deployments.models import backends
 from deployments.nodes import CHAT, EMBEDDER, INDEXER, RAG, RETRIEVAL, ROUTER, STT, TTS
 from deployments.voice import voice_calls
 from deployments.wiring import Node, Nodes
@@ -79,7 +80,7 @@ async def gateway_services(nodes: Nodes) -> Services:
         hot_words=hot_words,
         experiments=await experiments_desk(nodes, accounts),
         budgets=await budget_desk(nodes, accounts),
-        models=await models_desk(nodes, accounts, None),
+        models=await models_desk(nodes, accounts, await backends(nodes, CHAT)),
         voice=await voice_calls(nodes, answers, conversations, hot_words.of),
         router=router,
         catalogue=await live_catalogue(nodes),

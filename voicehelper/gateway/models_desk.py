@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, cast
 from uuid import UUID
 
-from voicehelper.errors import DeadlineExceeded, InvalidInput, ModelUnavailable, VoiceHelperError
+from voicehelper.errors import DeadlineExceeded, InvalidInput, VoiceHelperError
 from voicehelper.identity.acts import Acts, act_of
 from voicehelper.identity.audit import AuditEntry
 from voicehelper.identity.model import Principal
@@ -38,7 +38,7 @@ class ModelsDesk:
     models that the tenant does not pay for itself. What a change says is in the log; keys are not."""
 
     service: CatalogueService
-    backends: Backends | None
+    backends: Backends
     acts: Acts
     now: Callable[[], float] = time.perf_counter
 
@@ -84,8 +84,6 @@ class ModelsDesk:
         await self._allowed(by, entry, "model.tested")
         if entry.kind != "chat":
             raise InvalidInput("Only chat models can be tested", {"kind": entry.kind})
-        if self.backends is None:
-            raise ModelUnavailable("No model can be called from here")
         await self.service.refresh()  # its key may be a moment old
         started = self.now()
         watch = _Watch(lambda: 1000 * (self.now() - started))

@@ -63,7 +63,8 @@ async def test_the_instances_own_name_is_taken() -> None:
 
 async def test_the_platform_may_name_servers_inside() -> None:
     inside = replace(TENANT, tenant_id=None, provider="vllm", base_url="http://10.0.0.1:8000/v1")
-    await check_entry(inside, "local-model", FakeResolver())
+    for entry in (inside, replace(inside, base_url="")):  # an engine of the application has no address
+        await check_entry(entry, "local-model", FakeResolver())
     with pytest.raises(InvalidInput):
         await check_entry(replace(inside, tenant_id=uuid4()), "local-model", FakeResolver())
 

@@ -37,21 +37,16 @@ def bucket_of(drawn: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Weights, ready to divide users."""
+    """Weights, ready to divide users. `bounds` lie between the variants, up to the last one that has any weight."""
 
     weights: Weights
     bounds: tuple[float, ...]
 
     def variant(self, drawn: bytes) -> int:
         """The place of the variant; `OUTSIDE` for who takes no part."""
-        if int.from_bytes(drawn[8:16]) / _SPAN >= self.weights.traffic:
+        if int.from_bytes(drawn[8:16]) >= self.weights.traffic * _SPAN:  # whole: a quotient could be rounded up to 1
             return OUTSIDE
-        place = int.from_bytes(drawn[:8]) / _SPAN
-        # 1.0 itself comes of rounding: it belongs to the last variant that has any weight
-        return bisect_right(self.bounds, min(place, _BELOW_ONE))
-
-
-_BELOW_ONE = 1.0 - 2.0**-53
+        return bisect_right(self.bounds, int.from_bytes(drawn[:8]) / _SPAN)
 
 
 def cut(weights: Weights) -> Cut:

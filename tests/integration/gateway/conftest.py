@@ -24,6 +24,7 @@ from voicehelper.errors import Unavailable
 from voicehelper.gateway import Probe, Services, create_app
 from voicehelper.gateway.budget_desk import BudgetDesk
 from voicehelper.gateway.dead_letters import DeadLetterDesk
+from voicehelper.gateway.experiments_desk import ExperimentsDesk
 from voicehelper.gateway.models_desk import ModelsDesk
 from voicehelper.identity import Passwords, TokenIssuer, User
 from voicehelper.identity.acts import Acts
@@ -36,6 +37,7 @@ from voicehelper.models.budgets import NO_LIMITS, Limits
 from voicehelper.models.catalogue import LiveCatalogue
 from voicehelper.models.catalogue_service import CatalogueService
 from voicehelper.models.counters import Used
+from voicehelper.models.experiments.collector import Collector
 from voicehelper.models.local import local_entry
 from voicehelper.ports.clock import SystemClock
 from voicehelper.ports.objects import FakeObjectStore
@@ -49,6 +51,9 @@ from voicehelper.stores.postgres.budgets import PostgresBudgets
 from voicehelper.stores.postgres.context import PostgresContext
 from voicehelper.stores.postgres.conversations import PostgresConversations
 from voicehelper.stores.postgres.dead_letters import PostgresDeadLetters
+from voicehelper.stores.postgres.experiments import PostgresExperiments
+from voicehelper.stores.postgres.experiments_figures import PostgresFigures
+from voicehelper.stores.postgres.experiments_running import PostgresAssignments
 from voicehelper.stores.postgres.feedback import PostgresFeedback
 from voicehelper.stores.postgres.guard import request_transaction
 from voicehelper.stores.postgres.idempotency import PURPOSE, PostgresIdempotency
@@ -249,6 +254,14 @@ async def tokens(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     await wakeups.close()
 
 
+def experiments_desk(pool: Pool, acts: Acts) -> ExperimentsDesk:
+    """Over the test's database; what is collected is written when a test flushes it."""
+    store = PostgresAssignments(pool)
+    return ExperimentsDesk(
+        PostgresExperiments(pool), PostgresFigures(pool), store, Collector(store, SystemClock()), acts
+    )
+
+
 @pytest.fixture
 async def harness(pool: Pool, tokens: AuthenticationStack) -> AsyncIterator[Harness]:
     """A fresh gateway with one administrator."""
@@ -303,6 +316,7 @@ async def harness(pool: Pool, tokens: AuthenticationStack) -> AsyncIterator[Harn
         probes=(probe("postgres", True), probe("chat", True), probe("redis", False)),
         idempotency=PostgresIdempotency(pool, SecretBox(b"m" * 32, PURPOSE)),
         models=models,
+        experiments=experiments_desk(pool, acts),
         budgets=BudgetDesk(PostgresBudgets(pool), PostgresUsageReports(pool), FakeRemaining(), acts),
         tts=FakeTextToSpeech(seconds_per_char=0.05),
         dictation=Dictation(FakeSpeechToText(("您好，", "退款多久到账？"))),

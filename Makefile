@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --constraint constraints.txt --build-constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-slow lint bench prove-main-job prove-tenancy prove-voice
+.PHONY: help up down test test-slow lint bench prove-main-job prove-tenancy prove-voice prove-router
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -43,6 +43,9 @@ prove-tenancy: $(VENV)/.installed-dev ## isolation, contract, retries and outage
 
 prove-voice: $(VENV)/.installed-dev ## calls in a browser, through kills and updates, by OpenAI's client; one line a point
 	$(BIN)/python -m tests.prove.voice
+
+prove-router: $(VENV)/.installed-dev ## models, breakers, budgets, experiments, OpenAI's client, with real processes; one line a point
+	$(BIN)/python -m tests.prove.router
 
 # The stamps are written last, so an interrupted install is simply done again.
 $(VENV)/.pip: constraints.txt

@@ -130,7 +130,7 @@ def _ours(mock: Target, budget: int) -> Iterator[Target]:
 def key_with_budget(api: httpx.Client, micros: int) -> str:
     """An API key that may spend so much a month, and no more."""
     made = api.post("/api/v1/api-keys", json={"name": "race", "permissions": ["models:use"]}).raise_for_status().json()
-    body = {"subject": "key", "subject_id": made["id"], "hard_micros": micros}
+    body = {"kind": "key", "subject_id": made["id"], "hard_micros": micros}
     reply = api.post("/api/v1/budgets", json=body)
     if reply.status_code not in {200, 201}:
         raise SystemExit(f"the budget was not taken: {reply.status_code} {reply.text[:500]}")

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import orjson
 
+from actors.chat.llama_body import refused
 from voicehelper.errors import ModelUnavailable
 
 # Read when the engine's OpenMP is loaded. Its threads otherwise spin at each barrier, and on cores that others use too,
@@ -63,10 +64,10 @@ class LlamaEngine:
         self._unload = weakref.finalize(self, _drop, self.__dict__)
 
     def tokens(self, body: str) -> list[int]:
-        """The prompt of the completion `body`; empty when the engine refuses it, as `complete` will say."""
+        """The prompt of the completion `body`. Raises `InvalidInput` when the engine can make none of it."""
         rendered = self._asked("POST", "/apply-template", body.encode())
-        if rendered.is_client_error:
-            return []
+        if rendered.is_error:
+            raise refused(rendered.text)
         return self._tokenized(orjson.loads(rendered.content)["prompt"], parse_special=True)
 
     def read(self, tokens: Sequence[int], slot: int) -> None:

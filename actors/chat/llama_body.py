@@ -1,11 +1,11 @@
 """A request as llama.cpp's server takes it, and its errors as ours."""
 
 import re
-from contextlib import suppress
 from typing import Any
 
 import orjson
 
+from actors.chat.llama_tools import tool_fields
 from actors.chat.wire import request_body
 from voicehelper.errors import ContextTooLong, InvalidInput, ModelUnavailable, VoiceHelperError
 from voicehelper.ports.chat import ChatRequest
@@ -19,8 +19,10 @@ _SPECIAL = re.compile(r"<(?=\|\w+\|>|/?tool_(?:call|response)>|/?tools>)")
 
 def llama_body(request: ChatRequest) -> str:
     """The JSON body. Raises `InvalidInput` when the request cannot be JSON."""
-    body = request_body(request) | _STREAMED
-    for part in ("messages", "tools", "tool_choice"):
+    body = tool_fields(request, request_body(request)) | _STREAMED
+    if request.logprobs is not None:
+        body["top_logprobs"] = max(1, request.logprobs)  # asked for none, it gives not even the token's own
+    for part in ("messages", "tools"):
         if part in body:
             body[part] = _harmless(body[part])
     try:
@@ -32,6 +34,12 @@ def llama_body(request: ChatRequest) -> str:
 def in_slot(body: str, slot: int) -> str:
     """`body` for that slot."""
     return f'{{"id_slot":{slot},{body[1:]}'
+
+
+def refused(raw: str) -> InvalidInput:
+    """Why the engine cannot make a prompt of the request, from its error."""
+    error = orjson.loads(raw)["error"]
+    return InvalidInput(f"The model refuses the request: {error.get('message', '')}")
 
 
 def error_of(raw: str) -> VoiceHelperError | None:
@@ -64,8 +72,11 @@ def _harmless(part: Any) -> Any:
 
 
 def _field(key: str, value: Any) -> Any:
-    """The engine parses a call's arguments: what JSON writes as an escape is text by then."""
-    if key == "arguments" and isinstance(value, str):
-        with suppress(orjson.JSONDecodeError, orjson.JSONEncodeError):
-            return orjson.dumps(_harmless(orjson.loads(value))).decode()
-    return _harmless(value)
+    """The engine parses a call's arguments: what JSON writes as an escape is text then. It refuses broken ones."""
+    if key != "arguments" or not isinstance(value, str):
+        return _harmless(value)
+    try:
+        parsed = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        parsed = value
+    return orjson.dumps(_harmless(parsed)).decode()

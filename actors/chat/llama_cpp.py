@@ -73,7 +73,7 @@ class LlamaCppChat:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         """See `ChatModel.stream`. Closing the generator stops the engine within one batch of its work."""
         self._turns.check()
-        run = await self._begin(llama_body(request))
+        run = await self._begin(request)
         task = asyncio.create_task(self._serve(run))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
@@ -94,12 +94,14 @@ class LlamaCppChat:
         await asyncio.gather(*self._serving, return_exceptions=True)
         await asyncio.to_thread(self._engine.close)
 
-    async def _begin(self, body: str) -> Run:
+    async def _begin(self, request: ChatRequest) -> Run:
+        body = llama_body(request)
         tokens = as_tokens(await asyncio.to_thread(self._engine.tokens, body))
         if len(tokens) >= self._info.context_tokens:
             raise too_long(len(tokens), self._info.context_tokens)
         ticket = self._turns.enter(self._slots.unread(tokens))
-        return Run(body, tokens, ticket, Output(self._info.model, self._sign_of_life_s), self._closing)
+        output = Output(request, self._info.model, self._sign_of_life_s)
+        return Run(body, tokens, ticket, output, self._closing)
 
     async def _next(self, run: Run) -> str | None:
         """The next chunk; `_WORKING` where none comes for a while, from an engine that works for others meanwhile."""
@@ -122,7 +124,7 @@ class LlamaCppChat:
             await self._work(run, seat, granted)
         except VoiceHelperError as error:
             run.failure = error
-        except RuntimeError as error:  # what the binding raises for a C++ exception
+        except (RuntimeError, ValueError) as error:  # what the binding raises for a C++ exception
             run.failure = ModelUnavailable("The model failed")
             run.failure.__cause__ = error
         finally:

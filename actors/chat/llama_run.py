@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from actors.chat.llama_body import error_of, in_slot
+from actors.chat.llama_tools import Calls
 from actors.chat.slots import Tokens
 from actors.chat.turns import Ticket
 from actors.chat.usage import StreamMeter
@@ -18,6 +19,7 @@ from voicehelper.ports.chat import (
     ChatDone,
     ChatEvent,
     ChatProgress,
+    ChatRequest,
     ChatUsage,
     FinishReason,
     TokenLogprob,
@@ -28,7 +30,7 @@ class Engine(Protocol):
     """What `LlamaCppChat` needs of `LlamaEngine`; tests give a fake one."""
 
     def tokens(self, body: str) -> list[int]:
-        """The prompt of a completion, rendered and tokenized; empty when the engine refuses the request."""
+        """The prompt of a completion, rendered and tokenized. Raises `InvalidInput` when the engine can make none."""
         ...
 
     def read(self, tokens: Sequence[int], slot: int) -> None:
@@ -103,9 +105,11 @@ class Run:
 
 
 class Output:
-    """Reads what the engine streams for one request. `sign_of_life_s`: a prompt being read shows that often."""
+    """Reads what the engine streams for `request`. `sign_of_life_s`: a prompt being read shows that often."""
 
-    def __init__(self, model: str, sign_of_life_s: float) -> None:
+    def __init__(self, request: ChatRequest, model: str, sign_of_life_s: float) -> None:
+        self._request = request
+        self._calls = Calls([tool.name for tool in request.tools if request.tool_choice != "none"])
         self._model = model
         self._sign_of_life_s = sign_of_life_s
         self._meter: StreamMeter | None = None
@@ -128,17 +132,25 @@ class Output:
         if (error := error_of(raw)) is not None:
             raise error
         chunk = read_chunk(raw)
-        self._finish, self._usage = chunk.finish or self._finish, chunk.usage or self._usage
-        self._logprobs += chunk.logprobs  # of a token that is half a character: its text comes with the next
-        if self._meter is not None and (chunk.text or chunk.tools):
+        self._usage = chunk.usage or self._usage
+        self._logprobs += tuple(self._asked(logprob) for logprob in chunk.logprobs)
+        text, calls = self._calls.shown(chunk.text), list(chunk.tools)
+        if chunk.finish:
+            rest, found = self._calls.ended()
+            text, calls = text + rest, calls + found
+            self._finish = "tool_calls" if found else chunk.finish
+        if self._meter is not None and (text or calls):
             self._meter.text()
-        if chunk.text:
-            yield ChatDelta(chunk.text, self._logprobs)
+        if text:  # of a token that is half a character, the text comes with the next
+            yield ChatDelta(text, self._logprobs)
             self._logprobs = ()
-        yield from chunk.tools
+        yield from calls
         if chunk.progress and time.monotonic() - self._told > self._sign_of_life_s:
             self._told = time.monotonic()
             yield ChatProgress()
+
+    def _asked(self, logprob: TokenLogprob) -> TokenLogprob:
+        return replace(logprob, top=logprob.top[: self._request.logprobs])
 
     def done(self, failure: VoiceHelperError | None, in_pieces: int) -> ChatDone:
         """The last event; `in_pieces` tokens were read before, and are no earlier request's.

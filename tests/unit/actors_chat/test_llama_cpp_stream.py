@@ -257,9 +257,12 @@ def test_tools_cannot_spell_special_tokens_either() -> None:
     )
     tool = Tool(mark, tag, {"type": "object", "properties": {mark: {"description": tag, "enum": [mark]}}})
     body = llama_body(ChatRequest(messages, tools=(tool,), tool_choice=f"tool:{mark}"))
-    assert mark not in body and tag not in body and "u003c" not in body
-    assert body.count("< |im_start|>") == 8 and body.count("< /tool_response>") == 4
-    assert json.loads(json.loads(body)["messages"][1]["tool_calls"][0]["function"]["arguments"])["n"] == 1
+    read = json.loads(body)
+    prompt = json.dumps([read["messages"], read["tools"]], ensure_ascii=False)
+    assert mark not in prompt and tag not in prompt and "u003c" not in prompt
+    assert prompt.count("< |im_start|>") == 7 and prompt.count("< /tool_response>") == 4
+    first, broken = (json.loads(call["function"]["arguments"]) for call in read["messages"][1]["tool_calls"])
+    assert first["n"] == 1 and broken == "< |im_start|>"
 
 
 async def test_closing_the_stream_stops_the_engine() -> None:

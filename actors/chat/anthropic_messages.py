@@ -1,7 +1,6 @@
 """Anthropic's Messages API, through the official SDK."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Callable
 
 import anthropic
 import httpx2
@@ -9,7 +8,7 @@ import httpx2
 from actors.chat.anthropic_body import answers_by_tool, blank_stops, messages_body
 from actors.chat.anthropic_events import EventReader
 from actors.chat.providers import PROVIDERS, Shape, shape_of
-from actors.chat.remote import RemoteChat
+from actors.chat.remote import Payloads, RemoteChat
 from actors.chat.upstream import CONNECT_S, SILENCE_S, Upstream
 from actors.chat.wire import Chunk
 from voicehelper.ports.chat import ChatRequest
@@ -60,13 +59,11 @@ class AnthropicChat(RemoteChat):
             timeout=anthropic.Timeout(silence_s, connect=CONNECT_S),
             http_client=self._http,
         )
-        self._upstream = Upstream(client.post, _PATH, shape.options.headers)
+        self._upstream = Upstream(client.post, _PATH, shape.options.headers, sdk_error=anthropic.AnthropicError)
 
     def _local_stops(self, request: ChatRequest) -> tuple[str, ...]:
         return blank_stops(request)
 
-    async def _chunks(self, request: ChatRequest, model: str) -> AsyncGenerator[list[Chunk], None]:
+    def _exchange(self, request: ChatRequest, model: str) -> tuple[Payloads, Callable[[bytes], Chunk]]:
         reader = EventReader(answers_by_tool(request, self._shape))
-        async with aclosing(self._upstream.events(messages_body(request, self._shape, model))) as read:
-            async for payloads in read:
-                yield [reader.read(payload) for payload in payloads]
+        return self._upstream.events(messages_body(request, self._shape, model)), reader.read

@@ -1,13 +1,12 @@
 """Any server that speaks the OpenAI chat-completions format, through the official SDK."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Callable
 
 import httpx2
 import openai
 
 from actors.chat.providers import OPENAI_COMPATIBLE, Shape, shape_of
-from actors.chat.remote import RemoteChat
+from actors.chat.remote import Payloads, RemoteChat
 from actors.chat.shaping import shaped_body
 from actors.chat.upstream import CONNECT_S, SILENCE_S, Upstream
 from actors.chat.wire import Chunk, read_chunk
@@ -61,7 +60,5 @@ class OpenAICompatibleChat(RemoteChat):
         )
         self._upstream = Upstream(client.post, _PATH, shape.options.headers, shape.provider.busy_words)
 
-    async def _chunks(self, request: ChatRequest, model: str) -> AsyncGenerator[list[Chunk], None]:
-        async with aclosing(self._upstream.events(shaped_body(request, self._shape, model))) as read:
-            async for payloads in read:
-                yield [read_chunk(payload) for payload in payloads]
+    def _exchange(self, request: ChatRequest, model: str) -> tuple[Payloads, Callable[[bytes], Chunk]]:
+        return self._upstream.events(shaped_body(request, self._shape, model)), read_chunk

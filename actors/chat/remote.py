@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 import httpx2
@@ -15,7 +15,10 @@ from actors.chat.providers import Shape
 from actors.chat.reading import Reading
 from actors.chat.upstream import http_client
 from actors.chat.wire import Chunk
+from voicehelper.errors import VoiceHelperError
 from voicehelper.ports.chat import ChatDelta, ChatEvent, ChatModelInfo, ChatRequest
+
+Payloads = AsyncGenerator[list[bytes], None]
 
 
 class RemoteChat(ABC):
@@ -74,8 +77,8 @@ class RemoteChat(ABC):
             await self._own_http.aclose()
 
     @abstractmethod
-    def _chunks(self, request: ChatRequest, model: str) -> AsyncGenerator[list[Chunk], None]:
-        """What the vendor sends, as many chunks as came together; an empty list for a sign of life."""
+    def _exchange(self, request: ChatRequest, model: str) -> tuple[Payloads, Callable[[bytes], Chunk]]:
+        """Send, and how what comes is to be read."""
 
     def _local_stops(self, request: ChatRequest) -> tuple[str, ...]:
         """Stop words that the vendor does not take."""
@@ -95,23 +98,33 @@ class RemoteChat(ABC):
         model = self._info.model if self._fixed else request.model or self._info.model
         reading = Reading(self._info.model, model)
         cut = Cut(stops) if (stops := self._local_stops(request)) else None
-        async with aclosing(self._chunks(request, model)) as read:
+        payloads, parse = self._exchange(request, model)
+        async with aclosing(payloads) as read:
             with reading.errors():
-                async for chunks in read:
-                    events = self._events(reading, chunks)
+                async for together in read:
+                    events, error = self._events(reading, together, parse)
                     for event in events if cut is None else cut.events(events):
                         yield event
                     if cut is not None and cut.found:
                         yield reading.cut(cut.said)
                         return
+                    if error is not None:
+                        raise error
         if cut is not None and (text := cut.rest()):
             yield ChatDelta(text)
         yield reading.end()
 
-    def _events(self, reading: Reading, chunks: Sequence[Chunk]) -> list[ChatEvent]:
+    def _events(
+        self, reading: Reading, payloads: Sequence[bytes], parse: Callable[[bytes], Chunk]
+    ) -> tuple[list[ChatEvent], VoiceHelperError | None]:
+        """What `payloads` say, and the error that one of them is: what came before it was said."""
         events: list[ChatEvent] = []
-        for chunk in chunks:
+        for payload in payloads:
+            try:
+                chunk = parse(payload)
+            except VoiceHelperError as error:
+                return events, error
             if chunk.error is not None:
-                raise meaning(complaint(0, chunk.error, None, self._shape.provider.busy_words))
+                return events, meaning(complaint(0, chunk.error, None, self._shape.provider.busy_words))
             reading.add(chunk, events)
-        return events or reading.sign_of_life()
+        return events or reading.sign_of_life(), None

@@ -11,11 +11,12 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import httpx2
+import openai
 import orjson
 from openai import AsyncStream, DefaultAioHttpClient
 
 from actors.chat.sse import EventLines
-from actors.chat.vendor_errors import TRANSPORT_ERRORS, VENDOR_ERRORS, broken, translated
+from actors.chat.vendor_errors import TRANSPORT_ERRORS, broken, translated
 from voicehelper.context import current_context
 from voicehelper.errors import DeadlineExceeded, InvalidInput, ModelUnavailable
 
@@ -96,6 +97,7 @@ class Upstream:
         path: of the endpoint, below the client's base URL.
         headers: sent beside the SDK's own.
         busy_words: as in `Complaint`.
+        sdk_error: base of what the SDK raises.
     """
 
     def __init__(
@@ -104,11 +106,13 @@ class Upstream:
         path: str,
         headers: Mapping[str, str] | None = None,
         busy_words: frozenset[str] = frozenset(),
+        sdk_error: type[Exception] = openai.OpenAIError,
     ) -> None:
         self._post = post
         self._path = path
         self._headers = dict(headers or {})
         self._busy_words = busy_words
+        self._errors = (sdk_error, *TRANSPORT_ERRORS, ValueError)
 
     async def events(self, body: Mapping[str, Any]) -> AsyncGenerator[list[bytes], None]:
         """Payloads of the answer's events, as many as came together; an empty list for a sign of life.
@@ -153,7 +157,7 @@ class Upstream:
                 options={"headers": headers | self._headers},
                 **how,
             )
-        except VENDOR_ERRORS as error:
+        except self._errors as error:
             raise translated(error, self._busy_words) from error
         return response
 

@@ -95,16 +95,23 @@ class VendorServer(Generic[E]):
     keep_seen: bool = True
     connections: int = 0
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
         try:
             while await self._one(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             self.hung_up.set()
+        except asyncio.CancelledError:  # the server closes; asyncio logs a handler that ends so
+            writer.transport.abort()
         finally:
+            self.tasks.discard(task)
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
@@ -154,6 +161,10 @@ async def vendor_server(server: VendorServer[E], path: str = "") -> AsyncIterato
         yield server
     finally:
         listener.close()
+        tasks = list(server.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """Embedding by name of the model, for the OpenAI-compatible API."""
 
+from deployments.budgets import budget_keeper
 from deployments.catalogue import live_catalogue
-from deployments.nodes import EMBEDDER
+from deployments.models import vendor_backends
+from deployments.nodes import CHAT, EMBEDDER
 from deployments.wiring import Nodes
 from voicehelper.models.embeddings import Embeddings
 from voicehelper.ports.embedder import Embedder
@@ -12,4 +14,6 @@ async def embeddings(nodes: Nodes) -> Embeddings:
     own: Embedder | None = None
     if nodes.is_remote(EMBEDDER) or nodes.is_here(EMBEDDER):
         own = await nodes.get(EMBEDDER)
-    return Embeddings(own, nodes.settings.embedder.model, await live_catalogue(nodes))
+    catalogue, vendors = await live_catalogue(nodes), await vendor_backends(nodes, CHAT)
+    budgets = await budget_keeper(nodes)
+    return Embeddings(own, nodes.settings.embedder.model, catalogue, vendors, budgets)

@@ -7,7 +7,7 @@ question over connections that stay open, unary and streamed, from 1 to 256 clie
 - **ours**: `voicehelper up` with one gateway replica: Serve's proxy, authentication by API key, the catalogue, routing,
   breaker, reservation and ledger. Its processor time and memory are those of all its processes, Ray, PostgreSQL and
   Valkey included. No request limits, no budget, no model of its own.
-- **ours without Serve**: the same application in one uvicorn process, with the same engines.
+- **ours, direct port**: the same replica by its own listener (`http.direct_port`), past Serve's proxy.
 - **LiteLLM**: its proxy, 1 worker, in front of the same mock; master key, no database, no callbacks, no budgets.
 - **LiteLLM, network_mock**: as LiteLLM measures itself, without any upstream; it knows no streams.
 
@@ -30,7 +30,7 @@ from benchmarks.router_rig import (
     Target,
     add_model,
     all_of,
-    gateway_alone,
+    free_port,
     http_port,
     light,
     litellm,
@@ -41,7 +41,7 @@ from benchmarks.router_rig import (
     under_load,
 )
 
-OURS, ALONE, THEIRS, THEIRS_MOCKED = "ours", "ours without Serve", "LiteLLM", "LiteLLM, network_mock"
+OURS, DIRECT, THEIRS, THEIRS_MOCKED = "ours", "ours, direct port", "LiteLLM", "LiteLLM, network_mock"
 _WARM_UP_S = 1.0
 
 
@@ -115,21 +115,21 @@ def targets() -> Iterator[tuple[Target, list[Target]]]:
     with ExitStack() as running:
         mock = running.enter_context(mock_upstream())
         server = running.enter_context(installation())
-        key = _installed(server, mock)
-        ours = Target(OURS, http_port(server), key, MODEL, lambda: all_of(server))
+        direct = free_port()
+        key = _installed(server, mock, direct)
         yield (
             mock,
             [
-                ours,
-                running.enter_context(gateway_alone(ALONE, server, key)),
+                Target(OURS, http_port(server), key, MODEL, lambda: all_of(server)),
+                Target(DIRECT, direct, key, MODEL, lambda: all_of(server)),
                 running.enter_context(litellm_proxy(THEIRS, "overhead", mock)),
                 running.enter_context(litellm_proxy(THEIRS_MOCKED, "network_mock", mock)),
             ],
         )
 
 
-def _installed(server: Server, mock: Target) -> str:
-    light(server)
+def _installed(server: Server, mock: Target, direct: int) -> str:
+    light(server, VOICEHELPER_HTTP__DIRECT_PORT=direct)
     start(server)
     with server.api() as api:
         add_model(api, mock)
@@ -194,12 +194,12 @@ def judged(cells: Cells, counts: Sequence[int], floor: str) -> list[Aim]:
         first = counts[0]
         found.append(at_most(f"Added latency, {mode}, {first} client(s), to LiteLLM's", 0.25, ratios[first], "", 3))
         found.append(at_most(f"Added latency, {mode}, worst ({worst} clients)", 0.25, ratios[worst], "", 3))
-        alone = max(_ratio(cells, stream, clients, floor, ALONE) for clients in counts)
-        found.append(at_most(f"Added latency without Serve, {mode}, worst", 0.25, alone, "", 3))
-        for name in (OURS, ALONE):
+        direct = max(_ratio(cells, stream, clients, floor, DIRECT) for clients in counts)
+        found.append(at_most(f"Added latency by the direct port, {mode}, worst", 0.25, direct, "", 3))
+        for name in (OURS, DIRECT):
             gain = _most(cells, stream, counts, name) / max(_most(cells, stream, counts, THEIRS), 1e-9)
             found.append(at_least(f"Requests/s per core, {mode}, {name} to LiteLLM", 5, gain, "x"))
-    failed = sum(sum(cell.failures.values()) for (name, _, _), cell in cells.items() if name in (OURS, ALONE))
+    failed = sum(sum(cell.failures.values()) for (name, _, _), cell in cells.items() if name in (OURS, DIRECT))
     found.append(at_most("Failed requests of ours", 0, failed, "", 0))
     return found
 

@@ -47,7 +47,7 @@ from voicehelper.telemetry import configure_logging, configure_tracing
 from voicehelper.wire.common import Body, View
 
 HTTP = HttpSettings(cors_origins=("https://shop.example",))
-LIMITS = LimitSettings(per_address=10**9, per_user=10**9, per_tenant=10**9)
+LIMITS = LimitSettings(per_address=10**9, per_user=10**9, per_tenant=10**9, model_calls_per_tenant=10**9)
 QUIET: Any = {"tracing": False, "metrics": False, "logs": False}
 
 _BUILT_ON = {4: 3, 5: 3, 6: 5, 7: 3, 8: 0, 9: 8, 10: 9}  # the others on the one before

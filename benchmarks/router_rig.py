@@ -89,15 +89,6 @@ def litellm_proxy(name: str, config: str, upstream: Target, workers: int = 1, **
         yield Target(name, port, MASTER_KEY, MODEL, lambda: family(pid), streams=config != "network_mock")
 
 
-@contextmanager
-def gateway_alone(name: str, server: Server, key: str) -> Iterator[Target]:
-    """Our gateway's application under uvicorn, on the engines of an installation that runs."""
-    port = free_port()
-    command = [sys.executable, "-m", "benchmarks.gateway_server", str(port)]
-    with _process(command, port, "/live", server.environment) as pid:
-        yield Target(name, port, key, MODEL, lambda: family(pid) | engines(server))
-
-
 def family(pid: int) -> set[int]:
     """A process and all it has started."""
     return {pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))}

@@ -86,8 +86,8 @@ def race(world: World) -> Verdict:
     ledger = _settled(world, "WHERE key_id = $1", key_id, spent)
     right = spent <= budget and ledger["micros"] == spent and set(other) == {"insufficient_quota"} and at_once > 0
     figure = (
-        f"{at_once} served at once, {sum(a.ok for a in answers) - at_once} afterwards; {spent} of {budget} micro-dollars"
-        f" spent, over by {max(0, spent - budget)}; ledger {ledger['micros']} in {ledger['calls']} rows;"
+        f"{at_once} served at once, {sum(a.ok for a in answers) - at_once} afterwards; {spent} of {budget} micros,"
+        f" over by {max(0, spent - budget)}; ledger {ledger['micros']} in {ledger['calls']} rows;"
         f" the others {dict(other)}; upstreams served {_served(world) - before} (with those that looked on)"
     )
     return figure, right

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from voicehelper.errors import VoiceHelperError
 from voicehelper.models.attempts import Attempt, Events
 from voicehelper.ports.chat import ChatEvent, ChatProgress
+from voicehelper.telemetry import get_logger
+
+log = get_logger(__name__)
 
 
 @dataclass(eq=False)
@@ -60,9 +63,11 @@ async def first_of(
             if error is None:
                 return await _won(ready, running)
             running.remove(ready)
-            if not isinstance(error, VoiceHelperError):
-                raise error
-            failed(ready.attempt, error)
+            if isinstance(error, VoiceHelperError):
+                failed(ready.attempt, error)
+            else:
+                log.error("model.crashed", exc_info=error)
+                ready.attempt.crashed()
             await ready.attempt.close()
         await asyncio.wait((running[0].task,))
         return running[0]

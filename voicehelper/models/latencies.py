@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -89,7 +88,12 @@ class SharedLatencies:
         self._new = defaultdict(Counter)
         if not counts:
             return
-        totals = self._local.add(counts)
-        with suppress(Unavailable):  # what this replica saw itself is the next best
-            totals = await self._store.add(counts)
-        self._p95 = {model_id: quantile_ms(total, _P95) for model_id, total in totals.items()}
+        own, known = self._local.add(counts), self._p95
+        try:
+            self._p95 = _p95(await self._store.add(counts))
+        except Unavailable:  # what this replica sees itself is the next best, then what was known before
+            self._p95 = {model_id: p95 or known.get(model_id) for model_id, p95 in _p95(own).items()}
+
+
+def _p95(counts: Counts) -> dict[UUID, float | None]:
+    return {model_id: quantile_ms(total, _P95) for model_id, total in counts.items()}

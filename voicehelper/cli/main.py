@@ -5,7 +5,20 @@ import importlib.util
 
 import typer
 
-_COMMANDS = ("up", "down", "status", "logs", "ask", "index", "models", "keys", "events", "supervise", "environment")
+_COMMANDS = (
+    "up",
+    "down",
+    "status",
+    "logs",
+    "ask",
+    "index",
+    "models",
+    "keys",
+    "events",
+    "budgets",
+    "supervise",
+    "environment",
+)
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="VoiceHelper: grounded, cited answers. 知识库问答助手。"

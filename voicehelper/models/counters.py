@@ -107,6 +107,6 @@ class Counters(Protocol):
         """All at one moment."""
         ...
 
-    async def adjust(self, tenant_id: UUID, month: str, by: Mapping[str, int]) -> None:
-        """Add to an open month's counters, at one moment."""
+    async def adjust(self, tenant_id: UUID, month: str | None, by: Mapping[str, int]) -> None:
+        """Add to an open month's counters, or (None) to what is set aside, at one moment."""
         ...

@@ -86,7 +86,7 @@ def entry_of(reservation: Reservation, settlement: Settlement) -> LedgerEntry:
 
 def encode(entry: LedgerEntry) -> str:
     """As JSON, for the stream."""
-    return orjson.dumps(asdict(entry)).decode()
+    return orjson.dumps(asdict(entry), default=str).decode()  # ids may be of the driver's own class
 
 
 def decode(text: bytes) -> LedgerEntry:

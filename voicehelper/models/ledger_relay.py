@@ -123,5 +123,7 @@ class LedgerRelay:
             return
         try:
             await bring(self._counters, self._ledger, tenant_id)
-        except (ValueError, TypeError, KeyError) as error:  # of another version: keep it, and the others going
-            log.error("ledger.unreadable", tenant_id=str(tenant_id), error=type(error).__name__)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - what one tenant's stream holds must not keep the others' waiting
+            log.error("ledger.stuck", tenant_id=str(tenant_id), error=type(error).__name__)

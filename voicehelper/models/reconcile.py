@@ -55,9 +55,11 @@ class TenantCheck:
         return not self.held_wrong and all(month.right for month in self.months)
 
 
-async def check(counters: Counters, ledger: Ledger, tenant_id: UUID, months: Sequence[str]) -> TenantCheck:
+async def check(
+    counters: Counters, ledger: Ledger, tenant_id: UUID, months: Sequence[str], *, fix: bool = False
+) -> TenantCheck:
     """Compare, while calls go on: the ledger is locked, so that nothing moves from the stream into it, and counters and
-    stream are read at one moment. Changes nothing. Raises `Unavailable`."""
+    stream are read at one moment. With `fix`, what was missing is added. Raises `Unavailable`."""
     async with ledger.turn(tenant_id, _PATIENCE_S) as turn:
         if turn is None:
             raise Unavailable("The ledger of this tenant is busy")
@@ -66,7 +68,14 @@ async def check(counters: Counters, ledger: Ledger, tenant_id: UUID, months: Seq
         known = await turn.known([entry.id for entry in entries])
         waiting = [entry for entry in entries if entry.id not in known]
         found = [await _month(turn, tenant_id, month, waiting, snapshot) for month in months]
-    return TenantCheck(found, _held_wrong(snapshot))
+        held_wrong = _held_wrong(snapshot)
+        if fix:
+            for month in found:
+                if month.wrong:
+                    await counters.adjust(tenant_id, month.month, month.wrong)
+            if held_wrong:
+                await counters.adjust(tenant_id, None, held_wrong)
+    return TenantCheck(found, held_wrong)
 
 
 async def _month(
@@ -76,13 +85,6 @@ async def _month(
     gone = await turn.gone(sorted({*stream, *(counted or {})}))
     counted = None if counted is None else nameless(counted, gone)
     return compare(tenant_id, month, nameless(ledger, gone), nameless(stream, gone), counted)
-
-
-async def correct(counters: Counters, found: TenantCheck) -> None:
-    """Add what is missing: at one moment for a month, so that calls may go on meanwhile."""
-    for month in found.months:
-        if month.wrong:
-            await counters.adjust(month.tenant_id, month.month, month.wrong)
 
 
 def of_stream(entries: Sequence[LedgerEntry], month: str) -> dict[str, int]:

@@ -68,8 +68,7 @@ class Settling:
     def put(self, entry: LedgerEntry) -> None:
         """Have `entry` settled. Does not wait."""
         if len(self._waiting) >= self._most:
-            log.error("ledger.entry_dropped", entry=str(entry.id), micros=entry.cost_micros)
-            metrics.LEDGER.labels("dropped").inc()
+            _drop(entry, "full")
             return
         self._waiting.append(entry)
         self._news.set()
@@ -131,8 +130,11 @@ class Settling:
         ends = await asyncio.gather(*(self._settle(entry) for entry in batch), return_exceptions=True)
         for _ in batch:
             self._waiting.popleft()
-        failed = [(entry, end) for entry, end in zip(batch, ends, strict=True) if isinstance(end, BaseException)]
+        failed = [(entry, end) for entry, end in zip(batch, ends, strict=True) if isinstance(end, Unavailable)]
         self._waiting.extendleft(entry for entry, _ in reversed(failed))
+        for entry, end in zip(batch, ends, strict=True):
+            if isinstance(end, Exception) and not isinstance(end, Unavailable):  # it would fail for ever
+                _drop(entry, type(end).__name__)
         for _, error in failed:
             raise error
         self._away_since = None
@@ -165,3 +167,8 @@ class Settling:
         for _ in batch:
             self._waiting.popleft()
         metrics.LEDGER.labels("uncounted").inc(len(batch))
+
+
+def _drop(entry: LedgerEntry, why: str) -> None:
+    log.error("ledger.entry_dropped", entry=str(entry.id), micros=entry.cost_micros, why=why)
+    metrics.LEDGER.labels("dropped").inc()

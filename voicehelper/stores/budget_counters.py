@@ -141,9 +141,9 @@ class RedisCounters:
             held=_held(calls),
         )
 
-    async def adjust(self, tenant_id: UUID, month: str, by: Mapping[str, int]) -> None:
+    async def adjust(self, tenant_id: UUID, month: str | None, by: Mapping[str, int]) -> None:
         """See `Counters`."""
-        key = tenant_key(tenant_id, "budget", "m", month)
+        key = tenant_key(tenant_id, "budget", *(("reserved",) if month is None else ("m", month)))
 
         async def change(client: Redis) -> None:
             async with client.pipeline(transaction=True) as pipe:

@@ -38,7 +38,9 @@ class Cluster(Server):
         super().__post_init__()
         inline = {f"VOICEHELPER_TOPOLOGY__{node}": "inline" for node in ("RAG", "RETRIEVAL", "EMBEDDER", "CHAT")}
         plenty = dict.fromkeys(("login_per_address", "per_address", "per_user", "per_key", "per_tenant"), 10**7)
-        plenty |= dict.fromkeys(("answers_per_user", "answers_per_tenant", "uploads_per_tenant"), 10**7)
+        plenty |= dict.fromkeys(
+            ("answers_per_user", "answers_per_tenant", "uploads_per_tenant", "model_calls_per_tenant"), 10**7
+        )
         chat = {"backend": "openai", "base_url": self.model_url, "model": "scripted", "parallel": 64, "queue": 1024}
         self.environment |= inline | {
             "VOICEHELPER_NODES": json.dumps({"gateway": {"num_replicas": REPLICAS}}),

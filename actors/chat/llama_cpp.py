@@ -16,7 +16,7 @@ from voicehelper.context import current_context
 from voicehelper.errors import DeadlineExceeded, ModelUnavailable, VoiceHelperError
 from voicehelper.ports.chat import ChatEvent, ChatModelInfo, ChatProgress, ChatRequest
 
-CAPABILITIES = frozenset({"stream", "tools", "json_object", "json_schema", "logprobs", "seed"})
+CAPABILITIES = frozenset({"stream", "tools", "json_object", "json_schema", "logprobs", "seed", "continue"})
 _WORKING = "working"  # no JSON, so no chunk
 _READING = '"prompt_progress":{'  # within a text its quotes would be escaped
 

@@ -125,6 +125,12 @@ async def test_a_prompt_may_use_the_whole_context(chat: LlamaCppChat) -> None:
     assert done.usage.prompt_tokens + done.usage.completion_tokens >= CONTEXT - 1
 
 
+async def test_an_answer_that_was_begun_is_continued(chat: LlamaCppChat) -> None:
+    begun = (ChatMessage("user", "从1数到9，用逗号隔开，不要空格"), ChatMessage("assistant", "1,2,3,"))
+    text, _ = await collect(chat, ChatRequest(begun, max_tokens=4))
+    assert text.startswith("4")
+
+
 async def test_special_tokens_in_text_are_text(chat: LlamaCppChat) -> None:
     _, plain = await collect(chat, ask("ab", max_tokens=1))
     _, forged = await collect(chat, ask("a<|im_end|>b", max_tokens=1))

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from actors.chat.llama_body import llama_body
-from actors.chat.llama_cpp import LlamaCppChat
+from actors.chat.llama_cpp import CAPABILITIES, LlamaCppChat
+from voicehelper.config import ChatSettings
 from voicehelper.context import RequestContext, use_context
 from voicehelper.errors import ContextTooLong, DeadlineExceeded, InvalidInput, ModelUnavailable, Overloaded
+from voicehelper.models.local import local_entry
 from voicehelper.ports.chat import (
     ChatDelta,
     ChatDone,
@@ -137,6 +139,10 @@ async def test_yields_deltas_then_done() -> None:
     assert engine.bodies[0]["cache_prompt"] is True and engine.bodies[0]["temperature"] == 0.0
     await chat.close()
     assert engine.closed == 1
+
+
+def test_the_catalogue_tells_what_the_engine_can() -> None:
+    assert local_entry(ChatSettings(backend="llama_cpp")).capabilities == CAPABILITIES
 
 
 async def test_schema_reaches_the_engine() -> None:

@@ -3,7 +3,7 @@
     python -m tests.prove.router_upstream NAME PORT
 
 `POST /control` with `{"mode": ..., "delay": seconds}` says how it behaves from now on; `POST /count` how many
-completions were asked of it, and how many it answered whole. Every answer costs 10 prompt and 16 completion tokens.
+completions were asked of it, and how many it answered whole; probes (of one token) are counted apart. Every answer costs 10 prompt and 16 completion tokens.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ class Upstream:
     delay: float = 0.0
     asked: int = 0
     answered: int = 0
+    probed: int = 0
 
     async def behave(self, exchange: Exchange) -> None:
         """One request."""
@@ -40,13 +41,16 @@ class Upstream:
             self.delay = exchange.body.get("delay", self.delay)
             await _json(exchange, {})
         elif exchange.path.endswith("/count"):
-            await _json(exchange, {"asked": self.asked, "answered": self.answered})
+            await _json(exchange, {"asked": self.asked, "answered": self.answered, "probed": self.probed})
         else:
             await self._complete(exchange)
 
     async def _complete(self, exchange: Exchange) -> None:
         mode = _CHAOS[self.asked % len(_CHAOS)] if self.mode == "chaos" else self.mode
-        self.asked += 1
+        if exchange.body["max_tokens"] == 1:
+            self.probed += 1
+        else:
+            self.asked += 1
         await asyncio.sleep(self.delay)
         await _MODES[mode](self, exchange)
 

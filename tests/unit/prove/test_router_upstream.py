@@ -27,7 +27,7 @@ async def client_of(upstream):
 
 async def _said(upstream, **body):
     async with client_of(upstream) as client:
-        stream = await client.chat.completions.create(model="m", messages=ASKED, stream=True, **body)
+        stream = await client.chat.completions.create(model="m", messages=ASKED, max_tokens=9, stream=True, **body)
         return [chunk async for chunk in stream]
 
 
@@ -62,7 +62,9 @@ async def test_streams_that_break_have_no_finish(mode, words):
     chunks = []
     async with client_of(Upstream("gold", mode)) as client:
         with suppress(openai.APIConnectionError):  # whether an early end is one, the SDK's versions see differently
-            async for chunk in await client.chat.completions.create(model="m", messages=ASKED, stream=True):
+            async for chunk in await client.chat.completions.create(
+                model="m", messages=ASKED, max_tokens=9, stream=True
+            ):
                 chunks.append(chunk)
     assert len([chunk for chunk in chunks if chunk.choices[0].delta.content]) == words
     assert all(chunk.choices[0].finish_reason is None for chunk in chunks)

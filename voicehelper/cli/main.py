@@ -13,6 +13,7 @@ _COMMANDS = (
     "ask",
     "index",
     "models",
+    "catalogue",
     "keys",
     "events",
     "budgets",

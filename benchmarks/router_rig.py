@@ -159,6 +159,7 @@ def light(server: Server, **environment: Any) -> None:
     fake = json.dumps({"backend": "fake"})
     server.environment |= {"VOICEHELPER_CHAT": fake, "VOICEHELPER_EMBEDDER": fake}
     server.environment |= {f"VOICEHELPER_{model}": json.dumps({"backend": "off"}) for model in ("STT", "TTS")}
+    server.environment["VOICEHELPER_TELEMETRY__LOG_LEVEL"] = "ERROR"  # as LiteLLM's
     for node in ("CHAT", "EMBEDDER", "STT", "TTS"):
         server.environment[f"VOICEHELPER_TOPOLOGY__{node}"] = "inline"
     server.environment |= {name: str(value) for name, value in environment.items()}

@@ -3,8 +3,8 @@
     python -m tests.prove.router_upstream NAME PORT
 
 `POST /control` with `{"mode": ..., "delay": seconds}` says how it behaves from now on; `POST /count` how many
-completions were asked of it, and how many it answered whole; probes (of one token) are counted apart. Every answer costs
-10 prompt and 16 completion tokens.
+completions were asked of it, and how many it answered whole; probes (of one token) are counted apart. Every answer
+costs 10 prompt and 16 completion tokens.
 """
 
 import asyncio

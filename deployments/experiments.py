@@ -6,8 +6,10 @@ from uuid import UUID
 
 from deployments.catalogue import live_catalogue
 from deployments.engines import database, feed_pool, redis_link, wakeups
+from deployments.events import run_consumer
 from deployments.wiring import Nodes
 from voicehelper.errors import Unavailable
+from voicehelper.events.catalogue import FeedbackGiven
 from voicehelper.gateway.experiments_desk import ExperimentsDesk
 from voicehelper.identity import Accounts
 from voicehelper.identity.acts import Acts
@@ -21,6 +23,7 @@ from voicehelper.models.experiments.store import Batch
 from voicehelper.ports.clock import SystemClock
 from voicehelper.stores.assignments import RedisAssignments
 from voicehelper.stores.postgres.experiments import PostgresExperiments
+from voicehelper.stores.postgres.experiments_feedback import PostgresExperimentFeedback
 from voicehelper.stores.postgres.experiments_figures import PostgresFigures, PostgresGuardRounds
 from voicehelper.stores.postgres.experiments_running import PostgresAssignments, PostgresExperimentFeed
 from voicehelper.stores.postgres.guard import request_transaction
@@ -54,6 +57,12 @@ async def collector(nodes: Nodes) -> Collector:
         return made
 
     return await nodes.shared("experiment outcomes", make)
+
+
+async def judged_answers(nodes: Nodes) -> None:
+    """Have this process take part in counting thumbs on answers. Raises `Unavailable`."""
+    feedback = PostgresExperimentFeedback(await database(nodes))
+    await run_consumer(nodes, "experiments", feedback.handle, {FeedbackGiven.type})
 
 
 async def experiments_desk(nodes: Nodes, accounts: Accounts) -> ExperimentsDesk:

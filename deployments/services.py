@@ -11,7 +11,7 @@ from deployments.conversations import conversation_directory, feedback, privacy,
 from deployments.embeddings import embeddings
 from deployments.engines import database, objects, ping
 from deployments.events import dead_letter_desk
-from deployments.experiments import experiments_desk
+from deployments.experiments import experiments_desk, judged_answers
 from deployments.limits import request_rates
 from deployments.models import backends
 from deployments.nodes import CHAT, EMBEDDER, INDEXER, RAG, RETRIEVAL, ROUTER, STT, TTS
@@ -55,6 +55,7 @@ async def gateway_services(nodes: Nodes) -> Services:
     router, rag = await nodes.get(ROUTER), await nodes.get(RAG)
     answers = await answer_service(nodes)
     await run_summaries(nodes, answers)
+    await judged_answers(nodes)
     stt, tts = await nodes.get(STT), await nodes.get(TTS)
     conversations = await conversation_directory(nodes)
     hot_words = RememberedHotWords(accounts.tenants.hot_words, SystemClock())

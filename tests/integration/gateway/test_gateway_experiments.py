@@ -7,12 +7,15 @@ import httpx
 import pytest
 
 from tests.integration.gateway.conftest import Harness
+from voicehelper.events.catalogue import FeedbackGiven
+from voicehelper.events.fact import new_event
 from voicehelper.models.experiments.model import Experiment
 from voicehelper.models.experiments.running import RunningExperiments
 from voicehelper.models.model import Caller, Settlement
 from voicehelper.ports.chat import ChatUsage
 from voicehelper.ports.clock import SystemClock
 from voicehelper.stores.assignments import RedisAssignments
+from voicehelper.stores.postgres.experiments_feedback import PostgresExperimentFeedback
 from voicehelper.stores.redis import connect_redis
 
 API = "/api/v1/experiments"
@@ -211,3 +214,39 @@ async def test_experiments_are_read_back_as_they_were_written(harness: Harness) 
     stored: Experiment = await desk.store.get(harness.admin.tenant_id, UUID(draft["id"]))
     assert stored.variants[1].models == ("small",) and stored.guard_rails[1].statistic == "p95"
     assert len(stored.salt) == 16
+
+
+async def judged(harness: Harness, draft: dict[str, Any], variant: str, ratings: list[str]) -> None:
+    """The administrator judges an answer that was part of the experiment, as the events tell it."""
+    conversation = await harness.conversation()
+    asked = await harness.http.post(f"/api/v1/conversations/{conversation}/messages", json={"content": "退款多久到账"})
+    answer = UUID(asked.json()["answer"]["id"])
+    route = {"route": {"experiment": draft["name"], "variant": variant}}
+    await harness.pool.execute("UPDATE messages SET metadata = $2 WHERE id = $1", answer, route)
+    owner = harness.admin
+    for rating in ratings:
+        fact = FeedbackGiven(conversation_id=conversation, user_id=owner.id, message_id=answer, rating=rating)
+        await PostgresExperimentFeedback(harness.pool).handle(new_event(owner.tenant_id, fact))
+
+
+async def test_thumbs_count_once_and_erasure_takes_the_user_out(harness: Harness, redis_url: str) -> None:
+    draft = await created(harness)
+    assert (await act(harness, draft, "start")).status_code == 200
+    await judged(harness, draft, "control", ["up"])
+    assert await harness.pool.fetchval("SELECT count(*) FROM experiment_tallies") == 0, "he took no part yet"
+    live = await running(harness, redis_url)
+    assignment = await live.assign(Caller(harness.admin.tenant_id, str(harness.admin.id)), "auto")
+    assert assignment is not None
+    await flush(harness)
+    await judged(harness, draft, assignment.variant, ["down", "down", "up"])
+    await judged(harness, draft, assignment.variant, ["up"])
+    await judged(harness, draft, "another", ["up"])
+    counted = await harness.pool.fetchrow("SELECT variant, metric, n, total FROM experiment_tallies")
+    assert dict(counted) == {"variant": assignment.variant, "metric": "feedback", "n": 2, "total": 1.0}
+    other = await harness.user("default", "o@example.com", "member")
+    await live.assign(Caller(other.tenant_id, str(other.id)), "auto")
+    await flush(harness)
+    assert await harness.pool.fetchval("SELECT count(*) FROM experiment_assignments") == 2
+    erased = await harness.http.post(f"/api/v1/users/{other.id}/erase")
+    assert erased.status_code == 200, erased.text
+    assert await harness.pool.fetchval("SELECT count(*) FROM experiment_assignments") == 1

@@ -227,6 +227,7 @@ async def test_a_losing_variant_is_stopped_once_by_one_of_many(pool: Pool, tenan
     async with guard.connection(pool, tenant) as conn:
         entry = await conn.fetchrow("SELECT actor_kind, action, details FROM audit_logs")
         event = await conn.fetchrow("SELECT type, payload FROM outbox WHERE type LIKE '%variant%'")
+    assert entry is not None and event is not None
     assert (entry["actor_kind"], entry["action"]) == ("system", "experiment.variant_stopped")
     assert entry["details"]["variant"] == "b"
     assert event["payload"] == {"experiment_id": str(experiment.id), "variant": "b"}

@@ -57,6 +57,12 @@ _BUDGETS = "DELETE FROM budgets WHERE tenant_id = $1 AND kind <> 'tenant' AND su
 _NOTICES = "DELETE FROM budget_notices WHERE tenant_id = $1 AND split_part(subject, ':', 2) = ANY ($2::text[])"
 
 
+_ASSIGNMENTS = """
+DELETE FROM experiment_assignments a USING experiments e, unnest($2::text[]) AS who
+WHERE e.tenant_id = $1 AND a.experiment_id = e.id AND a.subject
+    = substring(sha256(convert_to(e.id || '|' || e.salt || '|' || who, 'UTF8')) FROM 1 FOR 16)"""  # experiments/draw.py
+
+
 class PostgresPrivacy:
     """`PrivacyRepository` on the tables that hold a user's data.
 
@@ -106,6 +112,7 @@ class PostgresPrivacy:
             responses = await conn.fetchval(_RESPONSES, tenant_id, [user_id, *keys])
             await conn.execute(_ANONYMISE, tenant_id, user_id)
             await _forget_usage(conn, tenant_id, user_id, keys)
+            await conn.execute(_ASSIGNMENTS, tenant_id, list(map(str, [user_id, *keys])))
             await self._tell(conn, tenant_id, user_id, sessions, keys)
             gone = [ConversationDeleted(conversation_id=id_, user_id=user_id) for id_ in conversations]
             await add_events(conn, [(tenant_id, fact) for fact in (*gone, UserErased(user_id=user_id))])

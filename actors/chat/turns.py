@@ -56,14 +56,19 @@ class Turns:
         """Requests with a slot."""
         return len(self._tickets) - self.waiting
 
-    def check(self) -> None:
-        """Raises `Overloaded` when one more request would be too many, with an estimate of when it would not be."""
-        if self.waiting - (self.parallel - self.running) >= self.queue:
+    def check(self, unread: int = 1) -> None:
+        """Raises `Overloaded` when one more request would be too many, with an estimate of when it would not be.
+
+        A short one may still have a free slot that is kept from the long ones that wait.
+        """
+        free = self.parallel - self.running
+        short = sum(not ticket.long and not ticket.reader.seated for ticket in self._tickets)
+        if self.waiting - free >= self.queue and (unread > LONG or short >= free):
             raise Overloaded("The model's queue is full", retry_after=self.estimate_s())
 
     def enter(self, unread: int) -> Ticket:
         """A request with so many tokens to read. Raises `Overloaded`."""
-        self.check()
+        self.check(unread)
         ticket = Ticket(Reader(unread), unread > LONG)
         self._tickets.append(ticket)
         self._gauge.set(self.waiting)

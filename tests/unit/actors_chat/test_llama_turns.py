@@ -54,6 +54,24 @@ async def test_who_entered_and_found_a_slot_is_not_in_the_queue() -> None:
 
 
 @virtual_time
+async def test_a_queue_of_long_prompts_is_not_full_for_a_short_one() -> None:
+    book = turns(parallel=2, queue=1)
+    longs = [book.enter(1000) for _ in range(3)]
+    await book.turn(longs[0])
+    waiting = [asyncio.create_task(book.turn(long)) for long in longs[1:]]
+    with pytest.raises(Overloaded):
+        book.enter(1000)
+    short = book.enter(30)
+    book.read(longs[0], 900)
+    assert await book.turn(short) == 30
+    assert not any(task.done() for task in waiting)
+    with pytest.raises(Overloaded):
+        book.enter(30)
+    book.close()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@virtual_time
 async def test_the_short_prompt_reads_between_two_pieces_of_the_long_one() -> None:
     book = turns()
     long, short = book.enter(1000), book.enter(30)

@@ -62,13 +62,17 @@ class Collector:
             self._open.bins[key] = self._open.bins.get(key, 0) + 1
 
     async def flush(self) -> None:
-        """Write what there is. Raises what the store raises; nothing is lost then."""
+        """Write what there is now. Raises what the store raises; nothing is lost then."""
         async with self._flushing:
-            while self._sealed is not None or self._open:
-                if self._sealed is None:
-                    self._sealed, self._open = self._open, Batch()
-                await self._store.write(self._sealed)
-                self._sealed = None
+            if self._sealed is not None:
+                await self._write(self._sealed)
+            if self._open:
+                self._sealed, self._open = self._open, Batch()
+                await self._write(self._sealed)
+
+    async def _write(self, batch: Batch) -> None:
+        await self._store.write(batch)
+        self._sealed = None
 
     async def run(self) -> None:
         """Flush every second until cancelled, and once more then."""

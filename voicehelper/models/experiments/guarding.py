@@ -21,8 +21,8 @@ class GuardRounds(Protocol):
 
     async def round(self, judge: Judge) -> int:
         """Ask `judge` about every running experiment with guard rails and stop what it says, with an entry in the audit
-        log and an event; returns how many variants. Does nothing while another process is at it. Raises
-        `Unavailable`."""
+        log and an event; returns how many variants. Does nothing where another process is at it, or was within
+        the present `EVERY_S` seconds. Raises `Unavailable`."""
         ...
 
     async def prune(self) -> None:

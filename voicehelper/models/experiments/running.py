@@ -52,9 +52,10 @@ class RunningExperiments:
 
     def replace(self, experiments: Iterable[Experiment]) -> None:
         """These run from now on, and no others."""
-        self._live = {one.id: LiveExperiment(one) for one in experiments}
+        before, self._live = self._live, {one.id: LiveExperiment(one) for one in experiments}
         self._targets = by_tenant(self._live.values())
-        self._held = {key: chosen for key, chosen in self._held.items() if key[0] in self._live}
+        if before.keys() - self._live.keys():
+            self._held = {key: chosen for key, chosen in self._held.items() if key[0] in self._live}
 
     async def assign(self, caller: Caller, model: str) -> Assignment | None:
         """See `Experiments`. Waits for nothing but in the case the class tells of."""

@@ -8,7 +8,7 @@ from voicehelper.events.catalogue import ExperimentVariantStopped
 from voicehelper.identity.audit import AuditEntry
 from voicehelper.models.experiments.comparison import arm
 from voicehelper.models.experiments.guard import Figures, Verdict
-from voicehelper.models.experiments.guarding import Judge
+from voicehelper.models.experiments.guarding import EVERY_S, Judge
 from voicehelper.models.experiments.model import RATES, Experiment
 from voicehelper.models.experiments.results import Assigned, Counts
 from voicehelper.models.experiments.store import Tally
@@ -25,6 +25,8 @@ from voicehelper.telemetry import get_logger
 log = get_logger(__name__)
 
 _LOCK = 0x65787065  # "expe"
+_LOCKED = "SELECT pg_try_advisory_xact_lock($1)"
+_TURN = "INSERT INTO experiment_batches (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true"
 _TALLIES = "SELECT variant, metric, bucket, n, total, squares FROM experiment_tallies WHERE experiment_id = $1"
 _BINS = "SELECT variant, metric, bin, n FROM experiment_bins WHERE experiment_id = $1"
 _ASSIGNED = """
@@ -71,7 +73,8 @@ class PostgresFigures:
 
 
 class PostgresGuardRounds:
-    """`models.experiments.guarding.GuardRounds`. An advisory lock lets one process of all do a round."""
+    """`models.experiments.guarding.GuardRounds`. One process of all does a round, once in every
+    `EVERY_S` seconds of the clock."""
 
     def __init__(self, pool: Pool, clock: Clock) -> None:
         self._pool = pool
@@ -83,7 +86,8 @@ class PostgresGuardRounds:
         """See `GuardRounds`."""
         stopped = 0
         async with transaction(self._pool, SYSTEM) as conn:
-            if not await conn.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
+            turn = UUID(int=int(self._clock.now() // EVERY_S))
+            if not await conn.fetchval(_LOCKED, _LOCK) or not await conn.fetchval(_TURN, turn):
                 return 0
             for experiment in [experiment_of(row) for row in await conn.fetch(_GUARDED)]:
                 for verdict in judge(experiment, await self._figures.figures(SYSTEM, experiment.id)):

@@ -59,7 +59,7 @@ class AnthropicChat(RemoteChat):
             timeout=anthropic.Timeout(silence_s, connect=CONNECT_S),
             http_client=self._http,
         )
-        self._upstream = Upstream(client.post, _PATH, shape.options.headers, sdk_error=anthropic.AnthropicError)
+        self._upstream = Upstream(client.post, _PATH, shape.headers, sdk_error=anthropic.AnthropicError)
 
     def _local_stops(self, request: ChatRequest) -> tuple[str, ...]:
         return blank_stops(request)

@@ -58,7 +58,7 @@ class OpenAICompatibleChat(RemoteChat):
             timeout=openai.Timeout(silence_s, connect=CONNECT_S),
             http_client=self._http,
         )
-        self._upstream = Upstream(client.post, _PATH, shape.options.headers, shape.provider.busy_words)
+        self._upstream = Upstream(client.post, _PATH, shape.headers, shape.provider.busy_words)
 
     def _exchange(self, request: ChatRequest, model: str) -> tuple[Payloads, Callable[[bytes], Chunk]]:
         return self._upstream.events(shaped_body(request, self._shape, model)), read_chunk

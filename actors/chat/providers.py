@@ -16,6 +16,7 @@ Wire = Literal["openai", "anthropic"]
 Schemas = Literal["json_schema", "json_object", "tool", "none"]
 
 _DASHSCOPE = "https://dashscope.aliyuncs.com"
+_ANTHROPIC_2023 = (("anthropic-version", "2023-06-01"),)
 _PENALTIES = frozenset({"presence_penalty", "frequency_penalty"})
 _LOGPROBS = frozenset({"logprobs", "top_logprobs"})
 _SAMPLING = frozenset({"temperature", "top_p"})
@@ -30,11 +31,13 @@ class Dialect:
         drop: fields of the body that they refuse or do not know.
         schemas: how they are held to a JSON schema: `json_schema` (constrained), `json_object` (told the schema, held
             to JSON), `tool` (made to call a tool with the schema), `none` (told the schema).
+        headers: sent instead of the SDK's own.
     """
 
     models: re.Pattern[str]
     drop: frozenset[str] = frozenset()
     schemas: Schemas | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ PROVIDERS: Final[dict[str, Provider]] = {
             base_url="https://api.openai.com/v1",
             max_tokens_field="max_completion_tokens",  # reasoning models refuse max_tokens, the others take both
             dialects=(
-                Dialect(re.compile(r"o\d|gpt-5(?!.*chat)"), _SAMPLING | _PENALTIES | _LOGPROBS),
+                Dialect(re.compile(r"o\d|gpt-[5-9](?!.*chat)"), _SAMPLING | _PENALTIES | _LOGPROBS),
                 Dialect(re.compile(r"gpt-(3|4(?!o|\.))"), schemas="json_object"),
             ),
             json_word=True,
@@ -135,9 +138,14 @@ PROVIDERS: Final[dict[str, Provider]] = {
             wire="anthropic",
             base_url="https://api.anthropic.com",
             dialects=(
-                # Before 4.7 models take sampling parameters, and before 4.5 they cannot be constrained to a schema.
-                Dialect(re.compile(r"claude-(2|3|instant|(opus|sonnet)-4-(0|2\d{7}))"), schemas="tool"),
-                Dialect(re.compile(r"claude-(opus|sonnet|haiku)-4-[1-6]")),
+                # Models before 4.7 take sampling parameters, yet only by the API's version before 2026-10-21, the SDK's
+                # own; those before 4.5 cannot be constrained to a schema.
+                Dialect(
+                    re.compile(r"claude-(2|3|instant|(opus|sonnet)-4-(0|2\d{7}))"),
+                    schemas="tool",
+                    headers=_ANTHROPIC_2023,
+                ),
+                Dialect(re.compile(r"claude-(opus|sonnet|haiku)-4-[1-6]"), headers=_ANTHROPIC_2023),
                 Dialect(re.compile(r""), _SAMPLING),
             ),
             temperature=(0.0, 1.0),
@@ -192,6 +200,7 @@ class Shape:
     max_tokens_field: str
     drop: frozenset[str]
     schemas: Schemas
+    headers: dict[str, str]
     options: EntryOptions = field(default_factory=EntryOptions)
 
 
@@ -201,7 +210,8 @@ def shape_of(provider: Provider, model: str, options: EntryOptions | None = None
     dialect = next((each for each in provider.dialects if each.models.match(model)), None)
     drop = options.drop if options.drop is not None else (dialect.drop if dialect else frozenset()) | provider.drop
     schemas = options.schemas or (dialect.schemas if dialect else None) or provider.schemas
-    return Shape(provider, options.max_tokens_field or provider.max_tokens_field, drop, schemas, options)
+    headers = dict(dialect.headers if dialect else ()) | options.headers
+    return Shape(provider, options.max_tokens_field or provider.max_tokens_field, drop, schemas, headers, options)
 
 
 def provider_of(entry: ModelEntry) -> Provider:

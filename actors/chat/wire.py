@@ -165,7 +165,7 @@ def _read_choice(chunk: Chunk, choice: Mapping[str, Any]) -> None:
         chunk.finish, chunk.raw_finish = _FINISH.get(reason, "stop"), reason
     if logprobs := choice.get("logprobs"):
         chunk.logprobs = tuple(_logprob(item) for item in logprobs.get("content") or ())
-    delta = choice.get("delta")
+    delta = choice.get("delta") or choice.get("message")  # a whole answer, of servers that do not stream
     if not delta:
         return
     if text := delta.get("content"):

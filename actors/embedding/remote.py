@@ -101,7 +101,7 @@ class RemoteEmbedder:
         answer = await self._upstream.answer(self._fixed | {"input": inputs})
         try:
             vectors = _vectors(answer, len(inputs))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ModelUnavailable("The embedding server sent something that is not vectors") from error
         self._dimensions = self._dimensions or vectors.shape[1]
         if vectors.shape[1] != self._dimensions:

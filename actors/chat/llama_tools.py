@@ -15,7 +15,8 @@ from voicehelper.ports.chat import ChatRequest, ChatToolDelta, Tool
 
 _MOST_CALLS = 8
 _OPENINGS = ("{", "[{", "[ {", "[\n", "```json", "```\n{", "<tool_call>")
-_BETWEEN = re.compile(r"(?:\s|,|\[|\]|```\w*|</?tool_call>)*")
+# Two braces: the template of Qwen2.5-Coder 1.5B shows calls so.
+_BETWEEN = re.compile(r"(?:\s|,|\[|\]|```\w*|</?tool_call>|\{(?=\{))*")
 # A model that sees a call and its result copies the call, whatever it was told.
 _NO_CALL = r"root ::= [^{\[`< \n] [^\x00]*"
 _DECODER = json.JSONDecoder()

@@ -28,6 +28,7 @@ def read(answer: str, step: int = 3) -> tuple[str, list[tuple[int, str, str]]]:
         f"<tool_call>\n{CALL}\n</tool_call>",
         f"```json\n{CALL}\n```",
         f"```\n{CALL}\n```\n\n",
+        f"{{{CALL}}}",
         f"\n{CALL}. Please tell me more!",
         json.dumps({"name": "weather", "parameters": {"city": "北京"}}),
     ],

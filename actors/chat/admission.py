@@ -38,7 +38,7 @@ class Admission:
         `DeadlineExceeded` when the request's time ran out in the queue: nobody waits for its answer any more.
         """
         if self._free.locked() and self.waiting >= self.queue:
-            raise Overloaded("The model's queue is full", retry_after=self.estimate_s())
+            raise Overloaded("The model's queue is full", {"queue": "full"}, self.estimate_s())
         self.waiting += 1
         self._gauge.inc()
         try:

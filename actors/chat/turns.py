@@ -64,7 +64,7 @@ class Turns:
         free = self.parallel - self.running
         short = sum(not ticket.long and not ticket.reader.seated for ticket in self._tickets)
         if self.waiting - free >= self.queue and (unread > LONG or short >= free):
-            raise Overloaded("The model's queue is full", retry_after=self.estimate_s())
+            raise Overloaded("The model's queue is full", {"queue": "full"}, self.estimate_s())
 
     def enter(self, unread: int) -> Ticket:
         """A request with so many tokens to read. Raises `Overloaded`."""

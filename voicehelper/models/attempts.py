@@ -136,8 +136,8 @@ class Attempt:
         model_id = self.candidate.entry.id
         if verdict.blamed:
             self._parts.breakers.report(model_id, False)
-        elif verdict.cool_s:
-            self._parts.breakers.cool(model_id, verdict.cool_s)
+        elif verdict.cools:
+            self._parts.breakers.cool(model_id, verdict.wait_s)
         if self.began:
             self._settle("broken", self._estimate(), estimated=True, reason=str(error.code))
         else:

@@ -129,7 +129,7 @@ class Run:
         self.error = error
         self.ended.append(attempt)
         if verdict.again:
-            self.again.append((verdict.cool_s, attempt.candidate))
+            self.again.append((verdict.wait_s, attempt.candidate))
 
     def next_round(self) -> None:
         """What may be called again is, those first that wait the least."""

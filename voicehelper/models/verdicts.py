@@ -27,13 +27,15 @@ class Verdict:
         elsewhere: another model may answer this request.
         again: the same model may, a little later.
         blamed: it counts against the model; else it counts neither way.
-        cool_s: the model asked not to be called for so long.
+        wait_s: before the same model may be called again.
+        cools: nobody is to call it before that, on no replica.
     """
 
     elsewhere: bool = False
     again: bool = False
     blamed: bool = False
-    cool_s: float = 0.0
+    wait_s: float = 0.0
+    cools: bool = False
 
 
 _CALLER: Final = Verdict()
@@ -46,7 +48,8 @@ def judge(error: VoiceHelperError, silent_s: float, filtered_elsewhere: bool = F
     """The verdict on `error`.
 
     A refusal for too many calls (429) is the model's own word about when to come again: all replicas keep it, and it is
-    no failure. A deadline of ours is no failure either, unless the model had its time and was silent.
+    no failure; a queue of our own that is full keeps nobody else away. A deadline of ours is no failure either, unless
+    the model had its time and was silent.
 
     Args:
         silent_s: seconds for which nothing at all came from the model before the error.
@@ -57,9 +60,15 @@ def judge(error: VoiceHelperError, silent_s: float, filtered_elsewhere: bool = F
     if isinstance(error, ContentFiltered):
         return _FILTERED if filtered_elsewhere else _CALLER
     if isinstance(error, RateLimited):
-        return Verdict(elsewhere=True, again=True, cool_s=min(error.retry_after or _COOL_S, _LONGEST_COOL_S))
+        wait_s = min(_COOL_S if error.retry_after is None else error.retry_after, _LONGEST_COOL_S)
+        return Verdict(elsewhere=True, again=True, wait_s=wait_s, cools=not _ours(error))
     if isinstance(error, DeadlineExceeded):
         return Verdict(blamed=silent_s >= _SILENT_S)
     if isinstance(error, Unavailable) or error.status >= 500:
         return _FAILED
     return _CALLER
+
+
+def _ours(error: RateLimited) -> bool:
+    """Whether a queue of this replica (`actors.chat.admission`), or before a deployment, was full."""
+    return "queue" in error.details or "node" in error.details

@@ -126,7 +126,7 @@ class Answerer:
 
     async def _read_ahead(self, run: Answering) -> None:
         if self._reads_ahead and not run.refused and self._warm.is_set():
-            await self._discard(replace(self._request(run), max_tokens=1))
+            await self._discard(replace(self._request(run), max_tokens=1, feature="ahead"))
 
     async def _answer(self, run: Answering, prepared: Prepared | None) -> AsyncGenerator[AnswerEvent, None]:
         async with aclosing(self._find(run, prepared)) as statuses:

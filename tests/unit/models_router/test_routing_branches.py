@@ -276,6 +276,15 @@ async def test_a_busy_model_is_waited_for_if_it_says_so_and_it_is_short():
 
 
 @virtual_time
+async def test_a_queue_of_ours_that_is_full_cools_nobody():
+    rig = Rig()
+    rig.add("m", (Overloaded("full", {"queue": "full"}, 4.0),), fallbacks=("n",))
+    rig.add("n")
+    assert (await rig.ask("m")).tried == [("m", "42902"), ("n", "answered")]
+    assert (rig.breakers.cooled, rig.breakers.reports[:-1]) == ([], [])
+
+
+@virtual_time
 async def test_calls_are_counted():
     rig = Rig(settings=ModelSettings(attempts=2))
     rig.add("m", DOWN)

@@ -155,8 +155,12 @@ def _remote(entry: ModelEntry) -> str:
 
 
 def _base_url(entry: ModelEntry, provider: Provider) -> str:
-    if url := entry.base_url or provider.base_url:
-        return url.rstrip("/")
+    url = (entry.base_url or provider.base_url).rstrip("/")
+    try:
+        if httpx2.URL(url).host:
+            return url
+    except httpx2.InvalidURL:
+        pass
     raise ModelUnavailable("The model has no address", {"model": entry.name})
 
 

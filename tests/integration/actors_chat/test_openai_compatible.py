@@ -9,7 +9,14 @@ import pytest
 from actors.chat.openai_compatible import OpenAICompatibleChat
 from tests.fakes.openai_server import Behaviour, Exchange, openai_server
 from voicehelper.context import RequestContext, use_context
-from voicehelper.errors import ContextTooLong, DeadlineExceeded, InvalidInput, ModelUnavailable, Overloaded, VoiceHelperError
+from voicehelper.errors import (
+    ContextTooLong,
+    DeadlineExceeded,
+    InvalidInput,
+    ModelUnavailable,
+    Overloaded,
+    VoiceHelperError,
+)
 from voicehelper.ports.chat import ChatDelta, ChatDone, ChatEvent, ChatMessage, ChatRequest, ChatUsage
 
 ASK = ChatRequest((ChatMessage("system", "简短"), ChatMessage("user", "退款多久到账？")), max_tokens=9, stop=("\n",))

@@ -6,7 +6,7 @@ neither; a relay brings it into the table. So at any moment a counter equals wha
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -86,7 +86,7 @@ def entry_of(reservation: Reservation, settlement: Settlement) -> LedgerEntry:
 
 def encode(entry: LedgerEntry) -> str:
     """As JSON, for the stream."""
-    return orjson.dumps(asdict(entry), default=str).decode()  # ids may be of the driver's own class
+    return orjson.dumps(entry, default=str).decode()  # ids may be of the driver's own class
 
 
 def decode(text: bytes) -> LedgerEntry:

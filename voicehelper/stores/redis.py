@@ -40,14 +40,19 @@ class RedisLink:
         """The result of `command(client)`. Raises `Unavailable` when the server is away or takes over `timeout` s."""
         if not self.available:
             raise Unavailable("Redis is not available", retry_after=_RETRY_S)
+        task = asyncio.current_task()
+        cancelled = 0 if task is None else task.cancelling()
         try:
             async with asyncio.timeout(timeout):
-                return await command(self.client)
+                result = await command(self.client)
         except (RedisError, OSError, TimeoutError) as error:
             if self.available:
                 log.warning("redis.away", error=type(error).__name__)
             self._away_until = self._now() + _RETRY_S
             raise Unavailable("Redis is not available", retry_after=_RETRY_S) from error
+        if task is not None and task.cancelling() > cancelled:  # redis-py 8.1 swallows some: its task would never end
+            raise asyncio.CancelledError
+        return result
 
     async def close(self) -> None:
         """Close the connections."""

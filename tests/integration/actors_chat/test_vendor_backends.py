@@ -132,7 +132,7 @@ async def test_entries_that_cannot_work_say_so() -> None:
             entry_of("openai"),
             entry_of("anthropic"),
             entry_of("vllm"),
-            entry_of("vllm", "http://host:99999999/v1"),
+            entry_of("vllm", "http://host:abc/v1"),
             entry_of("vllm", "not an address"),
             entry_of("nobody"),
             entry_of("vllm", "http://127.0.0.1:9/v1", options={"silence_s": "x"}),

@@ -9,10 +9,12 @@ import pytest
 from pydantic import ValidationError
 
 from actors.chat import providers
+from actors.chat.llama_cpp import CAPABILITIES
 from deployments.args import replica_args
 from tests.fakes.models import FakeResolver
-from voicehelper.config import ProviderKeys, Settings
+from voicehelper.config import ChatSettings, ProviderKeys, Settings
 from voicehelper.errors import Conflict, InvalidInput
+from voicehelper.models.local import local_entry
 from voicehelper.models.model import Capability, Kind, ModelEntry
 from voicehelper.models.providers import OWN_ADDRESS, PROVIDERS
 from voicehelper.models.validation import addresses_of, check_entry, warnings_of
@@ -27,6 +29,7 @@ def test_lists_kept_in_two_rooms_agree() -> None:
     assert set(ProviderKeys.model_fields) == PROVIDERS
     assert set(get_args(CapabilityName)) == set(get_args(Capability))
     assert set(get_args(KindName)) == set(get_args(Kind))
+    assert local_entry(ChatSettings(backend="llama_cpp")).capabilities == CAPABILITIES
 
 
 def test_options_that_are_addresses_are_known_here() -> None:

@@ -34,7 +34,6 @@ _NICENESS = 10
 _MAGIC = b"GGUF"
 _ERRORS_ONLY = 1
 _CALL_TIMEOUT_S = 10.0
-_STATE = "kept"
 
 
 class LlamaEngine:
@@ -90,13 +89,13 @@ class LlamaEngine:
         """Slots that are evaluating or decoding right now."""
         return sum(slot["is_processing"] for slot in self._call("GET", "/slots"))
 
-    def keep(self, slot: int) -> None:
-        """Save what `slot`, which must be idle, has read."""
-        self._post(f"/slots/{slot}?action=save", {"filename": _STATE})
+    def keep(self, slot: int, name: str) -> None:
+        """Save what `slot`, which must be idle, has read, in the file `name`."""
+        self._post(f"/slots/{slot}?action=save", {"filename": name})
 
-    def recall(self, slot: int) -> None:
-        """Give `slot` what was saved, in place of what it has read: milliseconds, where reading it takes seconds."""
-        self._post(f"/slots/{slot}?action=restore", {"filename": _STATE})
+    def recall(self, slot: int, name: str) -> None:
+        """Give `slot` what was saved so, in place of what it has read: milliseconds, where reading takes seconds."""
+        self._post(f"/slots/{slot}?action=restore", {"filename": name})
 
     def close(self) -> None:
         """Unload the model; running completions must have ended."""

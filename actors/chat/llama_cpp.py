@@ -28,7 +28,7 @@ class LlamaCppChat:
     blocking calls in threads, carry its chunks to the event loop, stop it when the stream is closed.
 
     Each request goes to the free slot that holds the longest beginning of its prompt. What the first request read is
-    saved, and restored where no free slot holds as much: requests begin alike, so that is read once.
+    saved, and what several at once begin with; it is restored where no free slot holds as much.
 
     Args:
         path: the GGUF file.
@@ -142,7 +142,7 @@ class LlamaCppChat:
 
     async def _work(self, run: Run, seat: Seat, granted: int) -> None:
         if seat.restore:
-            await self._in_thread(self._engine.recall, seat.slot)
+            await self._in_thread(self._engine.recall, seat.slot, seat.restore)
         run.read = seat.cached
         while run.unread > granted:
             run.read += granted
@@ -155,9 +155,8 @@ class LlamaCppChat:
             granted = await self._turn(run)
         await self._in_thread(run.complete, self._engine, seat.slot, self._arrived)
         run.read = len(run.tokens)
-        if self._slots.saved is None and not run.stopped:
-            self._slots.saved = run.tokens
-            await self._in_thread(self._engine.keep, seat.slot)
+        if not run.stopped and (name := self._slots.keep(seat, run.tokens)):
+            await self._in_thread(self._engine.keep, seat.slot, name)
 
     async def _in_thread(self, call: Callable[..., None], *args: object) -> None:
         try:

@@ -45,12 +45,12 @@ class Engine(Protocol):
         """Tokens of each text."""
         ...
 
-    def keep(self, slot: int) -> None:
+    def keep(self, slot: int, name: str) -> None:
         """Save what `slot` has read."""
         ...
 
-    def recall(self, slot: int) -> None:
-        """Give `slot` what was saved."""
+    def recall(self, slot: int, name: str) -> None:
+        """Give `slot` what was saved so."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What each slot of the engine has read, and which one a request should get."""
+"""What each slot of the engine has read, which one a request should get, and which states are worth saving."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +10,9 @@ Tokens = npt.NDArray[np.int32]
 
 # Restoring a saved state takes milliseconds, reading a token 10 to 20.
 _WORTH_RESTORING = 16
+# Saving writes 28 KiB a token (1.5B model).
+_WORTH_SAVING = 64
+_MOST_SAVED = 4
 # A token that a slot holds for nobody may be asked for again: two that begin alike with "You are ..." are not one.
 _LOSS = 0.25
 
@@ -21,22 +24,30 @@ def as_tokens(tokens: Sequence[int]) -> Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A slot for a request: `cached` tokens of its prompt need not be read, once it is restored where that is told."""
+    """A slot for a request.
+
+    Attributes:
+        slot: its number.
+        cached: tokens of the prompt that it need not read.
+        restore: the saved state it must be given first, or empty.
+        missed: tokens that only slots at work hold, when that is much more.
+    """
 
     slot: int
     cached: int
-    restore: bool
+    restore: str = ""
+    missed: int = 0
 
 
 @dataclass
 class Slots:
-    """Books of `parallel` slots, and of the one saved state. They may be wrong about the engine (its request was cut
-    short): it compares again itself, so that costs time, not correctness."""
+    """Books of `parallel` slots, and of the states saved from them. They may be wrong about the engine (its request was
+    cut short): it compares again itself, so that costs time, not correctness."""
 
     parallel: int
-    saved: Tokens | None = None
     _held: list[Tokens] = field(init=False)
     _free: list[int] = field(init=False)  # least recently used first
+    _saved: dict[str, Tokens] = field(default_factory=dict, init=False)  # likewise, after the first of all
 
     def __post_init__(self) -> None:
         self._held = [as_tokens(()) for _ in range(self.parallel)]
@@ -45,22 +56,48 @@ class Slots:
     def unread(self, tokens: Tokens) -> int:
         """How many of these tokens will have to be read, by what is known now; at least the last one."""
         slot = self._best(tokens, self._free or range(self.parallel))
-        return max(1, len(tokens) - max(_common(self._held[slot], tokens), self._kept(tokens)))
+        return max(1, len(tokens) - max(_common(self._held[slot], tokens), self._kept(tokens)[0]))
 
     def take(self, tokens: Tokens) -> Seat:
         """A free slot (there must be one), and how much of `tokens` it will hold."""
         slot = self._best(tokens, self._free)
-        cached, kept = _common(self._held[slot], tokens), self._kept(tokens)
-        restore = kept >= cached + _WORTH_RESTORING
-        if restore:
-            slot = self._free[0]
+        cached = _common(self._held[slot], tokens)
+        kept, restore = self._kept(tokens)
+        if kept < cached + _WORTH_RESTORING:
+            restore = ""
+        else:
+            slot, cached = self._free[0], kept
+            self._used(restore)
+        missed = max((_common(held, tokens) for held in self._busy()), default=0)
         self._free.remove(slot)
-        return Seat(slot, kept if restore else cached, restore)
+        self._held[slot] = tokens
+        return Seat(slot, cached, restore, missed if missed >= cached + _WORTH_SAVING else 0)
 
     def give(self, slot: int, tokens: Tokens) -> None:
         """`slot` is free, and has read `tokens`."""
         self._held[slot] = tokens
         self._free.append(slot)
+
+    def keep(self, seat: Seat, tokens: Tokens) -> str:
+        """The name under which the state of `seat`, which has read `tokens`, is to be saved; empty if it is not.
+
+        The very first is (that is the product's own prompt), and one that had to be read though others were reading
+        the same: several requests at once begin so.
+        """
+        if self._saved and seat.missed < self._kept(tokens)[0] + _WORTH_SAVING:
+            return ""
+        names = list(self._saved)
+        name = names[1] if len(names) == _MOST_SAVED else f"kept-{len(names)}"
+        self._saved.pop(name, None)
+        self._saved[name] = tokens
+        return name
+
+    def _used(self, name: str) -> None:
+        if name != next(iter(self._saved)):
+            self._saved[name] = self._saved.pop(name)
+
+    def _busy(self) -> list[Tokens]:
+        return [self._held[slot] for slot in range(self.parallel) if slot not in self._free]
 
     def _best(self, tokens: Tokens, slots: Iterable[int]) -> int:
         """The slot with the longest beginning of `tokens` and the least else to lose; of equals the first."""
@@ -70,8 +107,9 @@ class Slots:
         cached = _common(held, tokens)
         return cached - _LOSS * (len(held) - cached)
 
-    def _kept(self, tokens: Tokens) -> int:
-        return 0 if self.saved is None else _common(self.saved, tokens)
+    def _kept(self, tokens: Tokens) -> tuple[int, str]:
+        """The longest beginning of `tokens` that is saved, and where."""
+        return max(((_common(held, tokens), name) for name, held in self._saved.items()), default=(0, ""))
 
 
 def _common(held: Tokens, tokens: Tokens) -> int:

@@ -56,8 +56,8 @@ class FakeEngine:
     def __init__(self, *chunks: str, endless: bool = False, fails: str = "") -> None:
         self.chunks, self.endless, self.fails = chunks, endless, fails
         self.running = self.most = self.stopped = self.closed = 0
-        self.kept: list[int] = []
-        self.recalled: list[int] = []
+        self.kept: list[tuple[int, str]] = []
+        self.recalled: list[tuple[int, str]] = []
         self.pieces: list[tuple[int, int]] = []
         self.prompts: dict[str, int] = {}  # tokens of a prompt, by the user's text
         self.bodies: list[dict[str, Any]] = []
@@ -97,11 +97,11 @@ class FakeEngine:
     def read(self, tokens: Sequence[int], slot: int) -> None:
         self.pieces.append((len(tokens), slot))
 
-    def keep(self, slot: int) -> None:
-        self.kept.append(slot)
+    def keep(self, slot: int, name: str) -> None:
+        self.kept.append((slot, name))
 
-    def recall(self, slot: int) -> None:
-        self.recalled.append(slot)
+    def recall(self, slot: int, name: str) -> None:
+        self.recalled.append((slot, name))
 
     def close(self) -> None:
         self.closed += 1
@@ -158,11 +158,11 @@ async def test_what_the_first_request_read_is_given_to_slots_that_hold_less() ->
     engine.prompts = {"规则": 200, "别的": 0}
     chat = chat_on(engine)
     await collect(chat, ask("规则"))
-    assert engine.pieces == [(64, 0), (128, 0), (192, 0)] and engine.kept == [0]
+    assert engine.pieces == [(64, 0), (128, 0), (192, 0)] and engine.kept == [(0, "kept-0")]
     engine.pieces.clear()
     await asyncio.gather(collect(chat, ask("规则")), collect(chat, ask("规则")))
     assert sorted(body["id_slot"] for body in engine.bodies[1:]) == [0, 1]
-    assert engine.pieces == [] and engine.recalled == [1] and engine.kept == [0]
+    assert engine.pieces == [] and engine.recalled == [(1, "kept-0")] and len(engine.kept) == 1
     await chat.close()
 
 

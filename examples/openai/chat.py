@@ -7,6 +7,7 @@ python examples/openai/chat.py [MODEL] [KNOWLEDGE_BASE]
 
 import json
 import sys
+from typing import Any
 
 import openai
 from pydantic import BaseModel
@@ -52,8 +53,8 @@ def tools() -> None:
         "description": "The weather of a city",
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     }
-    turns: list = [{"role": "user", "content": "上海天气怎么样？"}]
-    options: dict = {"model": MODEL, "tools": [{"type": "function", "function": weather}]}
+    turns: list[Any] = [{"role": "user", "content": "上海天气怎么样？"}]
+    options: Any = {"model": MODEL, "tools": [{"type": "function", "function": weather}]}
     message = client.chat.completions.create(messages=turns, tool_choice="required", **options).choices[0].message
     turns.append(message.model_dump(exclude_none=True))
     for call in message.tool_calls or []:
@@ -90,7 +91,7 @@ def grounded() -> None:
     message = answer.choices[0].message
     print(message.content)
     for annotation in message.annotations or []:
-        found = annotation.model_extra["file_citation"]
+        found = (annotation.model_extra or {})["file_citation"]
         print("  ", found["filename"], found["page"], found["quote"])
 
 

@@ -71,7 +71,17 @@ async def test_an_export_holds_everything(harness: Any) -> None:
     assert [(one["rating"], one["comment"]) for one in exported["feedback"]] == [("up", "谢谢")]
     assert "user.exported" in [act["action"] for act in exported["audit"]]
     assert [call["journal"] for call in exported["voice_sessions"]] == [[["a", 1], ["b", 2], ["c", 3]]]
-    sections = {"user", "sessions", "api_keys", "conversations", "messages", "feedback", "voice_sessions", "usage", "audit"}
+    sections = {
+        "user",
+        "sessions",
+        "api_keys",
+        "conversations",
+        "messages",
+        "feedback",
+        "voice_sessions",
+        "usage",
+        "audit",
+    }
     assert set(exported) == sections
 
 

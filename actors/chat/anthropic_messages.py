@@ -37,6 +37,7 @@ class AnthropicChat(RemoteChat):
         silence_s: float = SILENCE_S,
         shape: Shape | None = None,
         fixed: bool = False,
+        metered: str = "",
         http: httpx2.AsyncClient | None = None,
     ) -> None:
         shape = shape or shape_of(PROVIDERS["anthropic"], model)
@@ -50,6 +51,7 @@ class AnthropicChat(RemoteChat):
             parallel=parallel,
             queue=queue,
             fixed=fixed,
+            metered=metered,
             http=http,
         )
         client = anthropic.AsyncAnthropic(

@@ -22,6 +22,7 @@ from voicehelper.ports.embedder import Embedder
 from voicehelper.ports.reranker import Reranker
 
 _MOST_EMBEDDED = 8192
+_TENANTS_OWN = "own"  # in metrics: tenants' names of models have no end
 
 
 def _openai(*args: Any, **kwargs: Any) -> RemoteChat:
@@ -99,6 +100,7 @@ class VendorBackends:
             silence_s=options.silence_s,
             shape=shape_of(provider, model, options),
             fixed=True,
+            metered=model if entry.tenant_id is None else _TENANTS_OWN,
             http=self._connections(base_url),
         )
 
@@ -111,6 +113,7 @@ class VendorBackends:
             model,
             name=f"{provider.name}/{model}",
             dimensions=options.dimensions,
+            metered=model if entry.tenant_id is None else _TENANTS_OWN,
             max_tokens=options.max_tokens or min(entry.context_tokens, _MOST_EMBEDDED),
             batch=options.batch or provider.embed_batch,
             prefixes=(options.query_prefix or query, options.passage_prefix or passage),

@@ -34,6 +34,7 @@ class OpenAICompatibleChat(RemoteChat):
         silence_s: float = SILENCE_S,
         shape: Shape | None = None,
         fixed: bool = False,
+        metered: str = "",
         http: httpx2.AsyncClient | None = None,
     ) -> None:
         name = "openai" if shape is None else shape.provider.name
@@ -49,6 +50,7 @@ class OpenAICompatibleChat(RemoteChat):
             parallel=parallel,
             queue=queue,
             fixed=fixed,
+            metered=metered,
             http=http,
         )
         client = openai.AsyncOpenAI(

@@ -36,6 +36,7 @@ class RemoteChat(ABC):
         shape: how this model's requests differ from the format.
         provider: its name.
         fixed: `model` is asked whatever requests name.
+        metered: what metrics call the model; empty for `model`.
         http: connections to use, which stay open at `close`; None for its own.
     """
 
@@ -50,11 +51,13 @@ class RemoteChat(ABC):
         parallel: int = 4,
         queue: int = 16,
         fixed: bool = False,
+        metered: str = "",
         http: httpx2.AsyncClient | None = None,
     ) -> None:
         self._info = ChatModelInfo(model, context_tokens, provider)
         self._shape = shape
         self._fixed = fixed
+        self._metered = metered or model
         self._admission = Admission("chat", parallel, queue) if parallel else None
         self._own_http = None if http else http_client(base_url)
         self._http = http or self._own_http
@@ -96,7 +99,7 @@ class RemoteChat(ABC):
 
     async def _stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         model = self._info.model if self._fixed else request.model or self._info.model
-        reading = Reading(self._info.model, model)
+        reading = Reading(self._metered, model)
         cut = Cut(stops) if (stops := self._local_stops(request)) else None
         payloads, parse = self._exchange(request, model)
         async with aclosing(payloads) as read:

@@ -41,6 +41,7 @@ class RemoteEmbedder:
         upstream: the `/embeddings` endpoint.
         model: the remote model's name.
         name: of the vector space.
+        metered: what metrics call the model; empty for `name`.
         dimensions: asked of models that can shorten their vectors; 0 for the model's own, learnt from a first call.
         max_tokens: of a text.
         batch: most texts in one call.
@@ -54,6 +55,7 @@ class RemoteEmbedder:
         model: str,
         *,
         name: str = "",
+        metered: str = "",
         dimensions: int = 0,
         max_tokens: int = 512,
         batch: int = 64,
@@ -65,6 +67,7 @@ class RemoteEmbedder:
         if dimensions:
             self._fixed["dimensions"] = dimensions
         self._name = name or model
+        self._metered = metered or self._name
         self._dimensions = dimensions
         self._max_tokens = max_tokens
         self._batch = batch
@@ -90,7 +93,7 @@ class RemoteEmbedder:
                 return await self._call(batch)
 
         vectors = np.concatenate(await asyncio.gather(*map(one, batches)))
-        metrics.EMBEDDED_TEXTS.labels(self._name, kind).inc(len(texts))
+        metrics.EMBEDDED_TEXTS.labels(self._metered, kind).inc(len(texts))
         return vectors
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:

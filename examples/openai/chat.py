@@ -60,7 +60,8 @@ def tools() -> None:
     for call in message.tool_calls or []:
         city = json.loads(call.function.arguments).get("city")
         turns.append({"role": "tool", "tool_call_id": call.id, "content": f"{city}：晴，22 度"})
-    print(client.chat.completions.create(messages=turns, **options).choices[0].message.content)
+    answer = client.chat.completions.create(messages=turns, tool_choice="none", **options)
+    print(answer.choices[0].message.content)
 
 
 def structured() -> None:

@@ -11,7 +11,7 @@ from voicehelper.models.addresses import Resolve, resolve_host
 from voicehelper.models.catalogue import LiveCatalogue, ModelFeed
 from voicehelper.models.local import LOCAL_ID
 from voicehelper.models.model import Kind, ModelEntry
-from voicehelper.models.validation import addresses_of, check_entry, warnings_of
+from voicehelper.models.validation import addresses_of, check_addresses, check_entry, warnings_of
 
 MOST = 500
 """Models of one tenant, or of the platform: every process holds all of them."""
@@ -102,7 +102,8 @@ class CatalogueService:
 
     async def create(self, entry: ModelEntry, key: str = "") -> ModelRecord:
         """Store `entry`, for its tenant or the platform. Raises `InvalidInput`, `Conflict`."""
-        await check_entry(entry, self._live.local.name, self._resolve)
+        check_entry(entry, self._live.local.name)
+        await check_addresses(entry, self._resolve)
         record = await self._store.add(entry, self._sealed(entry, key), MOST)
         return await self._with_warnings(record)
 
@@ -123,9 +124,11 @@ class CatalogueService:
         if entry.version != version:
             raise VersionConflict(details={"version": entry.version})
         wanted = replace(entry, **changes)
-        await check_entry(wanted, self._live.local.name, self._resolve)
-        if entry.has_key and key is None and addresses_of(wanted) != addresses_of(entry):
-            raise InvalidInput("With another address, give api_key too", {"field": "api_key"})
+        check_entry(wanted, self._live.local.name)
+        if addresses_of(wanted) != addresses_of(entry):  # else: a model can be disabled though its host is gone
+            await check_addresses(wanted, self._resolve)
+            if entry.has_key and key is None:
+                raise InvalidInput("With another address, give api_key too", {"field": "api_key"})
         record = await self._store.change(wanted, self._sealed(entry, key or ""), keep_key=key is None)
         if record is None:
             raise VersionConflict

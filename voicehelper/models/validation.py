@@ -16,8 +16,8 @@ _ADDRESS_OPTIONS: Final = frozenset({"rerank_url"})
 """Options that are addresses (`actors.chat.providers.EntryOptions`): whoever adds one must add it here."""
 
 
-async def check_entry(entry: ModelEntry, local_name: str, resolve: Resolve) -> None:
-    """Whether `entry` may be written by whom it belongs to.
+def check_entry(entry: ModelEntry, local_name: str) -> None:
+    """Whether `entry` may be written by whom it belongs to, but for its addresses.
 
     Raises:
         InvalidInput: `details["field"]` says where.
@@ -35,6 +35,10 @@ async def check_entry(entry: ModelEntry, local_name: str, resolve: Resolve) -> N
         raise InvalidInput("A model cannot stand in for itself", {"field": "fallbacks"})
     if not entry.base_url and entry.provider not in OWN_ADDRESS and not _is_engine(entry):
         raise InvalidInput("This provider has no address of its own: give base_url", {"field": "base_url"})
+
+
+async def check_addresses(entry: ModelEntry, resolve: Resolve) -> None:
+    """Raises `InvalidInput` for an address that is none, or that its owner may not name."""
     for field, address in addresses_of(entry).items():
         await check_address(field, address, trusted=entry.tenant_id is None, resolve=resolve)
 

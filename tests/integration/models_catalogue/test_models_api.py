@@ -1,13 +1,13 @@
 """The catalogue over HTTP: what is stored, who may see and change it, and that keys stay where they are."""
 
 import json
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from tests.fakes.models import FakeBackends
+from tests.fakes.models import FakeBackends, FakeResolver
 from tests.integration.gateway.conftest import BOX, Harness, harness, quiet, tokens
 from voicehelper.errors import ModelUnavailable
 from voicehelper.models.local import LOCAL_ID
@@ -104,10 +104,14 @@ async def test_a_key_can_be_replaced_and_removed_but_not_sent_elsewhere(harness:
     assert (moved.status_code, moved.json()["details"]["field"]) == (400, "api_key")
     body = {"version": 1, "base_url": "https://mine.example.com/v1", "api_key": "sk-another"}
     assert (await harness.http.patch(path, json=body)).status_code == 200
-    removed = await harness.http.patch(path, json={"version": 2, "api_key": ""})
+    assert harness.services.models is not None
+    resolver = cast(FakeResolver, harness.services.models.service._resolve)
+    resolver.hosts["mine.example.com"] = []  # the host is gone: its model can be changed and disabled all the same
+    assert (await harness.http.patch(path, json={"version": 2, "enabled": False})).status_code == 200
+    removed = await harness.http.patch(path, json={"version": 3, "api_key": ""})
     assert (removed.json()["has_key"], removed.json()["warnings"]) == (False, ["no_key"])
     assert await harness.pool.fetchval("SELECT api_key FROM models") is None
-    assert (await harness.http.patch(path, json={"version": 3, "base_url": ""})).status_code == 200
+    assert (await harness.http.patch(path, json={"version": 4, "base_url": ""})).status_code == 200
 
 
 async def test_the_instances_own_model_is_configured_not_edited(harness: Harness) -> None:

@@ -17,10 +17,15 @@ from voicehelper.errors import Conflict, InvalidInput
 from voicehelper.models.local import local_entry
 from voicehelper.models.model import Capability, Kind, ModelEntry
 from voicehelper.models.providers import OWN_ADDRESS, PROVIDERS
-from voicehelper.models.validation import addresses_of, check_entry, warnings_of
+from voicehelper.models.validation import addresses_of, check_addresses, check_entry, warnings_of
 from voicehelper.wire.models import CapabilityName, KindName, ModelCreate, ModelUpdate, ProviderName
 
 TENANT = ModelEntry(uuid4(), "gpt", "openai", tenant_id=uuid4())
+
+
+async def check(entry: ModelEntry) -> None:
+    check_entry(entry, "local-model")
+    await check_addresses(entry, FakeResolver())
 
 
 def test_lists_kept_in_two_rooms_agree() -> None:
@@ -55,21 +60,21 @@ def test_options_that_are_addresses_are_known_here() -> None:
 )
 async def test_what_is_refused(values: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        await check_entry(replace(TENANT, **values), "local-model", FakeResolver())  # type: ignore[arg-type]
+        await check(replace(TENANT, **values))  # type: ignore[arg-type]
     assert refused.value.details["field"] == field
 
 
 async def test_the_instances_own_name_is_taken() -> None:
     with pytest.raises(Conflict):
-        await check_entry(replace(TENANT, name="local-model"), "local-model", FakeResolver())
+        await check(replace(TENANT, name="local-model"))
 
 
 async def test_the_platform_may_name_servers_inside() -> None:
     inside = replace(TENANT, tenant_id=None, provider="vllm", base_url="http://10.0.0.1:8000/v1")
     for entry in (inside, replace(inside, base_url="")):  # an engine of the application has no address
-        await check_entry(entry, "local-model", FakeResolver())
+        await check(entry)
     with pytest.raises(InvalidInput):
-        await check_entry(replace(inside, tenant_id=uuid4()), "local-model", FakeResolver())
+        await check(replace(inside, tenant_id=uuid4()))
 
 
 def test_what_will_not_work_yet_is_said() -> None:

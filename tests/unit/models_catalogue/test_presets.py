@@ -16,7 +16,7 @@ from voicehelper.cli.main import app
 from voicehelper.identity.admin import AdminCredentials
 from voicehelper.models.model import ModelEntry, Price
 from voicehelper.models.presets import PRESETS
-from voicehelper.models.validation import check_entry
+from voicehelper.models.validation import check_addresses, check_entry
 from voicehelper.ports.chat import ChatUsage
 from voicehelper.wire.models import ModelCreate, ModelSaved
 
@@ -37,7 +37,8 @@ async def test_a_preset_is_a_model_that_a_tenant_may_add(name: str) -> None:
         price=Price(**body.price.model_dump()),
         options=body.options,
     )
-    await check_entry(entry, "local-model", FakeResolver({"dashscope-intl.aliyuncs.com": ["8.8.8.8"]}))
+    check_entry(entry, "local-model")
+    await check_addresses(entry, FakeResolver({"dashscope-intl.aliyuncs.com": ["8.8.8.8"]}))
     assert entry.price.prompt > 0
     assert entry.price.completion > entry.price.prompt or body.kind == "embedding"
     assert (entry.price.cached or 0) < entry.price.prompt

@@ -123,8 +123,13 @@ class World:
         await self.create(tenant, owner, "POST", "/roles")
         await self.create(tenant, owner, "POST", "/models", owner="tenant", provider="openai", context_tokens=1000)
         await self.create(tenant, owner, "POST", "/budgets", kind="tenant", subject_id=None, hard_micros=10**12)
+        await self._experiment(tenant, owner)
         await self._key(tenant, owner)
         await self._visitor(tenant, owner)
+
+    async def _experiment(self, tenant: Tenant, owner: Party) -> None:
+        arms = [{"name": "control", "weight": 1}, {"name": "other", "weight": 1}]
+        await self.create(tenant, owner, "POST", "/experiments", target={"kind": "all"}, variants=arms)
 
     async def _key(self, tenant: Tenant, owner: Party) -> None:
         party = tenant.parties["key"] = Party("key", user_id=owner.user_id)
@@ -221,6 +226,7 @@ class World:
             await owner.renew()
         await self.create(tenant, owner, "POST", "/roles")
         await self.create(tenant, owner, "POST", "/models", owner="tenant", provider="openai", context_tokens=1000)
+        await self._experiment(tenant, owner)
         await self._letter(tenant)
         base = (await self.create(tenant, owner, "POST", "/knowledge/bases"))["id"]
         await self._upload(tenant, owner, base, 0)

@@ -6,7 +6,7 @@ from secrets import token_hex
 from typing import Any, Protocol
 from uuid import UUID
 
-from voicehelper.errors import Conflict, InvalidInput
+from voicehelper.errors import Conflict, InvalidInput, NotFound
 from voicehelper.identity.acts import Acts, act_of
 from voicehelper.identity.model import Principal
 from voicehelper.ids import new_id
@@ -34,6 +34,10 @@ class ExperimentStore(Protocol):
 
     async def get(self, tenant_id: UUID, experiment_id: UUID) -> Experiment:
         """One. Raises `NotFound`."""
+        ...
+
+    async def knows(self, tenant_id: UUID, user_id: UUID) -> bool:
+        """Whether the tenant has such a user or API key."""
         ...
 
     async def add(self, experiment: Experiment, most: int) -> Experiment:
@@ -163,10 +167,12 @@ class ExperimentsDesk:
         counts = await self.figures.counts(by.tenant_id, experiment_id)
         return experiment, results_of(experiment, figures, counts)
 
-    async def assignment(self, by: Principal, experiment_id: UUID, user: str) -> Drawn:
+    async def assignment(self, by: Principal, experiment_id: UUID, user_id: UUID) -> Drawn:
         """Of a user or key of the tenant. Raises `NotFound`."""
         experiment = await self.store.get(by.tenant_id, experiment_id)
-        drawn, now = draw(experiment.id, experiment.salt, user), self.acts.clock.now()
+        if not await self.store.knows(by.tenant_id, user_id):
+            raise NotFound("No such user or API key")
+        drawn, now = draw(experiment.id, experiment.salt, str(user_id)), self.acts.clock.now()
         given = await self.assignments.find(by.tenant_id, experiment.id, subject_of(drawn))
         held = given is not None and given.until > now
         live = LiveExperiment(experiment)

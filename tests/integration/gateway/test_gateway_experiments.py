@@ -156,7 +156,7 @@ async def serve(harness: Harness, redis_url: str) -> dict[str, list[str]]:
     """Forty users, ten calls each; `cheap` is slower. Returns users by variant."""
     live, who = await running(harness, redis_url), dict[str, list[str]](control=[], cheap=[])
     for n in range(40):
-        caller = Caller(harness.admin.tenant_id, f"user-{n}")
+        caller = Caller(harness.admin.tenant_id, f"user-{n}" if n else str(harness.admin.id))
         for call in range(10):
             assignment = await live.assign(caller, "auto")
             assert assignment is not None
@@ -187,12 +187,15 @@ async def test_results(harness: Harness, redis_url: str) -> None:
 async def test_one_users_variant_and_what_he_did_later(harness: Harness, redis_url: str) -> None:
     draft = await created(harness)
     path = f"{API}/{draft['id']}"
-    unseen = (await harness.http.get(f"{path}/assignment", params={"user_id": "user-1"})).json()
+    admin = {"user_id": str(harness.admin.id)}
+    unseen = (await harness.http.get(f"{path}/assignment", params=admin)).json()
     assert unseen["given"] is False and unseen["variant"] in {"control", "cheap"}
     assert (await act(harness, draft, "start")).status_code == 200
     who = await serve(harness, redis_url)
-    seen = (await harness.http.get(f"{path}/assignment", params={"user_id": "user-1"})).json()
+    seen = (await harness.http.get(f"{path}/assignment", params=admin)).json()
     assert seen["given"] and seen["variant"] == unseen["variant"] and seen["until"] > seen["given_at"]
+    unknown = await harness.http.get(f"{path}/assignment", params={"user_id": str(uuid4())})
+    assert unknown.json()["code"] == 40401
     for user in who["cheap"]:
         told = {"user_id": user, "metric": "sold", "value": 2.5}
         response = await harness.http.post(f"{path}/outcomes", json=told)

@@ -22,6 +22,9 @@ SELECT {EXPERIMENT} FROM experiments
 WHERE tenant_id = $1 AND ($2::text IS NULL OR status = $2) AND ($3::uuid IS NULL OR id < $3)
 ORDER BY id DESC LIMIT $4"""  # noqa: S608 - constants
 _GET = f"SELECT {EXPERIMENT} FROM experiments WHERE tenant_id = $1 AND id = $2"  # noqa: S608
+_KNOWS = """
+SELECT EXISTS (SELECT FROM users WHERE tenant_id = $1 AND id = $2)
+    OR EXISTS (SELECT FROM api_keys WHERE tenant_id = $1 AND id = $2)"""
 _ADD = f"""
 INSERT INTO experiments (id, tenant_id, name, description, target_kind, target, variants, weights, salt, primary_metric,
                          goal, guard_rails)
@@ -64,6 +67,11 @@ class PostgresExperiments:
         if row is None:
             raise NotFound("No such experiment")
         return experiment_of(row)
+
+    async def knows(self, tenant_id: UUID, user_id: UUID) -> bool:
+        """See `ExperimentStore`."""
+        async with connection(self._pool, tenant_id) as conn:
+            return bool(await conn.fetchval(_KNOWS, tenant_id, user_id))
 
     async def add(self, experiment: Experiment, most: int) -> Experiment:
         """See `ExperimentStore`."""

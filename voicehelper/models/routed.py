@@ -218,12 +218,13 @@ class RoutedChat:
         p95_ms = self._parts.latencies.p95_ms(attempt.candidate.entry.id)
         if self._settings.hedge and p95_ms is not None:
             return await self._hedged(run, events, p95_ms / 1000)
+        patience = self._patience(context, p95_ms)
         try:
-            async with asyncio.timeout(self._patience(context, p95_ms)) as timer:
+            async with asyncio.timeout(patience) as timer:
                 return await anext(events, None), events
         except TimeoutError:
             if timer.expired():
-                raise ModelSilent from None
+                raise ModelSilent(details={"waited_s": round(patience or 0.0, 1)}) from None
             raise
 
     def _patience(self, context: RequestContext, p95_ms: float | None) -> float | None:

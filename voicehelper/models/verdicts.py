@@ -7,6 +7,7 @@ from voicehelper.errors import (
     ContentFiltered,
     ContextTooLong,
     DeadlineExceeded,
+    ModelSilent,
     RateLimited,
     Unavailable,
     VoiceHelperError,
@@ -39,8 +40,7 @@ class Verdict:
 
 
 _CALLER: Final = Verdict()
-_FILTERED: Final = Verdict(elsewhere=True)
-_TOO_LONG: Final = Verdict(elsewhere=True)
+_ANOTHER: Final = Verdict(elsewhere=True)
 _FAILED: Final = Verdict(elsewhere=True, again=True, blamed=True)
 
 
@@ -48,17 +48,17 @@ def judge(error: VoiceHelperError, silent_s: float, filtered_elsewhere: bool = F
     """The verdict on `error`.
 
     A refusal for too many calls (429) is the model's own word about when to come again: all replicas keep it, and it is
-    no failure; a queue of our own that is full keeps nobody else away. A deadline of ours is no failure either, unless
-    the model had its time and was silent.
+    no failure; a queue of our own that is full keeps nobody else away. Nor is time of ours that was short: a deadline
+    that passed, or a share of it, unless the model was silent for long.
 
     Args:
         silent_s: seconds for which nothing at all came from the model before the error.
         filtered_elsewhere: what one provider refuses to read may be shown to the next.
     """
-    if isinstance(error, ContextTooLong):
-        return _TOO_LONG
+    if isinstance(error, ContextTooLong) or _hurried(error):
+        return _ANOTHER
     if isinstance(error, ContentFiltered):
-        return _FILTERED if filtered_elsewhere else _CALLER
+        return _ANOTHER if filtered_elsewhere else _CALLER
     if isinstance(error, RateLimited):
         wait_s = min(_COOL_S if error.retry_after is None else error.retry_after, _LONGEST_COOL_S)
         return Verdict(elsewhere=True, again=True, wait_s=wait_s, cools=not _ours(error))
@@ -67,6 +67,12 @@ def judge(error: VoiceHelperError, silent_s: float, filtered_elsewhere: bool = F
     if isinstance(error, Unavailable) or error.status >= 500:
         return _FAILED
     return _CALLER
+
+
+def _hurried(error: VoiceHelperError) -> bool:
+    """Whether it had to make way before it had its time."""
+    waited_s: float = error.details.get("waited_s", _SILENT_S)
+    return isinstance(error, ModelSilent) and waited_s < _SILENT_S
 
 
 def _ours(error: RateLimited) -> bool:

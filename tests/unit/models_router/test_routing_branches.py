@@ -309,6 +309,18 @@ async def test_no_model_may_spend_all_the_time():
 
 
 @virtual_time
+async def test_who_is_in_a_hurry_blames_nobody():
+    rig = Rig()
+    rig.add("m", (3.0, "spät", DONE), fallbacks=("n",))
+    rig.add("n")
+    answer = await rig.ask("m", deadline=4.0)
+    assert answer.tried == [("m", "50304"), ("n", "answered")]
+    assert rig.breakers.reports == [(rig.catalogue["n"].id, True)]
+    await rig.ask("m", deadline=0.0)
+    assert (rig.catalogue["m"].id, False) not in rig.breakers.reports
+
+
+@virtual_time
 async def test_a_deadline_is_the_models_fault_only_if_it_was_silent():
     rig = Rig()
     m = rig.add(

@@ -167,12 +167,13 @@ class ExperimentsDesk:
         counts = await self.figures.counts(by.tenant_id, experiment_id)
         return experiment, results_of(experiment, figures, counts)
 
-    async def assignment(self, by: Principal, experiment_id: UUID, user_id: UUID) -> Drawn:
-        """Of a user or key of the tenant. Raises `NotFound`."""
+    async def assignment(self, by: Principal, experiment_id: UUID, user: str) -> Drawn:
+        """Of a user or key of the tenant, or of any name that is no id. Raises `NotFound`."""
         experiment = await self.store.get(by.tenant_id, experiment_id)
-        if not await self.store.knows(by.tenant_id, user_id):
+        identifier = _identifier(user)
+        if identifier is not None and not await self.store.knows(by.tenant_id, identifier):
             raise NotFound("No such user or API key")
-        drawn, now = draw(experiment.id, experiment.salt, str(user_id)), self.acts.clock.now()
+        drawn, now = draw(experiment.id, experiment.salt, str(identifier or user)), self.acts.clock.now()
         given = await self.assignments.find(by.tenant_id, experiment.id, subject_of(drawn))
         held = given is not None and given.until > now
         live = LiveExperiment(experiment)
@@ -207,6 +208,13 @@ class ExperimentsDesk:
     async def _record(self, by: Principal, verb: str, experiment: Experiment, **facts: Any) -> None:
         facts |= {"name": experiment.name, "version": experiment.version}
         await self.acts.audit.record(act_of(by, f"experiment.{verb}", "experiment", experiment.id, **facts))
+
+
+def _identifier(user: str) -> UUID | None:
+    try:
+        return UUID(user)
+    except ValueError:
+        return None
 
 
 def first_weights(shares: Sequence[float], traffic: float) -> tuple[Weights, ...]:

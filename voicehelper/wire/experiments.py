@@ -199,7 +199,7 @@ class ExperimentView(View):
 class AssignmentView(View):
     """The variant of one user."""
 
-    user_id: UUID
+    user_id: str
     variant: str | None = Field(description="Null: takes no part")
     given: bool = Field(description="Whether he was served by it lately; otherwise it is what he would be given now")
     given_at: datetime | None = None

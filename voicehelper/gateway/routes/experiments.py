@@ -11,7 +11,7 @@ from voicehelper.gateway.cursors import decode_id, page_of
 from voicehelper.gateway.experiments_desk import ExperimentsDesk, first_weights
 from voicehelper.gateway.params import Caller, Cursor, Limit, Wired, requires
 from voicehelper.models.experiments.model import GOALS, Experiment, GuardRail, Target, Variant
-from voicehelper.wire.common import Page
+from voicehelper.wire.common import Line, Page
 from voicehelper.wire.experiments import (
     AssignmentView,
     ExperimentCreate,
@@ -137,9 +137,10 @@ async def get_assignment(
     experiment_id: UUID,
     caller: Caller,
     desk: Desk,
-    user_id: Annotated[UUID, Query(description="The user's, or for calls without a user the API key's")],
+    user_id: Annotated[Line, Query(description="The user's, or for calls without a user the API key's")],
 ) -> AssignmentView:
-    """Nothing is changed by asking. 404 for nobody of the tenant."""
+    """Nothing is changed by asking. An id must be of the tenant (404); any other name is drawn as it is, so that a
+    division can be tried out."""
     drawn = await desk.assignment(caller, experiment_id, user_id)
     return AssignmentView(
         user_id=user_id,

@@ -157,7 +157,7 @@ async def test_parallel_calls_are_limited() -> None:
             await anext(events)
             with pytest.raises(Overloaded):
                 await anext(chat.stream(ASK))
-        await asyncio.wait_for(server.hung_up.wait(), 2)
+        await asyncio.wait_for(server.hung_up.wait(), 10)
 
 
 async def silent(exchange) -> None:
@@ -204,7 +204,8 @@ SERVERS = {"vllm": openai_server.openai_server, "anthropic": anthropic_server.an
 )
 async def test_silence_and_disconnects(provider, behaviour, expected) -> None:
     async with SERVERS[provider](behaviour) as server, backends() as made:
-        chat = made.chat(entry_of(provider, server.url, options={"silence_s": 0.2}))
+        bearable = 0.2 if expected is ModelSilent else 20
+        chat = made.chat(entry_of(provider, server.url, options={"silence_s": bearable}))
         with pytest.raises(ModelUnavailable) as caught:
             await said(chat)
     assert type(caught.value) is expected
@@ -218,8 +219,8 @@ async def test_the_deadline_ends_any_step(provider, behaviour) -> None:
         started = time.monotonic()
         with use_context(RequestContext(deadline=time.time() + 0.2)), pytest.raises(DeadlineExceeded):
             await said(chat)
-        assert time.monotonic() - started < 2
-        await asyncio.wait_for(server.hung_up.wait(), 2)
+        assert time.monotonic() - started < 10
+        await asyncio.wait_for(server.hung_up.wait(), 10)
 
 
 async def test_a_deadline_that_is_over_sends_nothing() -> None:
@@ -239,7 +240,7 @@ async def test_a_cancellation_is_not_taken_for_the_deadline() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            await asyncio.wait_for(server.hung_up.wait(), 2)
+            await asyncio.wait_for(server.hung_up.wait(), 10)
 
 
 async def test_nobody_listens() -> None:
@@ -260,7 +261,7 @@ async def test_blank_stop_words_of_anthropic() -> None:
     async with anthropic_server.anthropic_server(endless) as server, backends() as made:
         chat = made.chat(entry_of("anthropic", server.url))
         text, done = await said(chat, replace(ASK, stop=("\n",)))
-        await asyncio.wait_for(server.hung_up.wait(), 2)
+        await asyncio.wait_for(server.hung_up.wait(), 10)
     assert (text, done.finish_reason, done.usage) == ("一二", "stop", ChatUsage(7, 2))
 
 

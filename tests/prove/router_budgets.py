@@ -69,8 +69,9 @@ def race(world: World) -> Verdict:
     world.heal()
     key_id, key = world.make_key("race")
     budget = PAYS_FOR * price("silver")
+    world.add_model("alone", "silver")  # without anybody cheaper to fall back on
     limit(world, "key", key_id, hard_micros=budget)
-    alone = {"model": "silver", "key": key, "max_tokens": COMPLETION_TOKENS * 2}
+    alone = {"model": "alone", "key": key, "max_tokens": COMPLETION_TOKENS * 2}
     for name in PRICES:
         world[name].be("ok", delay=0.3)
     before = _served(world)

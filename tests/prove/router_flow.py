@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from tests.prove.router_server import Answer, World
+from tests.prove.router_server import FAST, Answer, World
 from tests.prove.server import wait_until
 
 Verdict = tuple[str, bool]
@@ -41,6 +41,13 @@ def strategies(world: World) -> Verdict:
 def experiment(world: World) -> Verdict:
     """Users of both variants are served by their variant's model, always the same, as the assignment says."""
     made = _start_experiment(world, "prove-flow", {"a": "gold", "b": "bronze"})
+    try:
+        return _served_by_variant(world, made)
+    finally:
+        _stop_experiment(world, made)
+
+
+def _served_by_variant(world: World, made: dict[str, str]) -> Verdict:
     tokens = [_user(world, number) for number in range(10)]
     wrong, seen = [], Counter[str]()
     _eventually(lambda: all(world.ask("silver", key=token).facts.get("variant") for _, token in tokens[:4]), 10)
@@ -53,7 +60,6 @@ def experiment(world: World) -> Verdict:
         if models != {given, {"a": "gold", "b": "bronze"}[given]}:
             wrong.append(f"{given}: {models}")
     outcome = _results(world, made["id"])
-    _stop_experiment(world, made)
     counted = sum(variant["calls"] for variant in outcome["variants"])
     return f"10 users x 4 calls, {dict(seen)}, wrong {wrong[:3]}; results count {counted} calls", (
         not wrong and len(seen) == 2 and counted >= 40
@@ -61,16 +67,17 @@ def experiment(world: World) -> Verdict:
 
 
 def unhealthy(world: World) -> Verdict:
-    """An upstream dies while nobody calls it: probes find out, and then the other is chosen without trying it."""
+    """An upstream dies while nobody calls it: probes find out, and then the other is chosen without trying it. The entry
+    is free of charge, as those of one's own machines are: a paid model that is well is probed less often."""
     world.heal()
+    made = world.add_model("spare", "gold", price={}, fallbacks=["silver"])
     world["gold"].kill()
-    seconds = _eventually(
-        lambda: all(_skipped(a, "gold") for a in world.ask_all("auto:best_quality", 6, image=True)), 30
-    )
-    answers = world.ask_all("auto:best_quality", 12, image=True)
+    time.sleep(FAST["probe_s"] * (FAST["probe_failures"] + 1) + 4)  # nobody calls it
+    answers = world.ask_all("spare", 12)
+    world.api.delete(f"/api/v1/models/{made['id']}").raise_for_status()
     world.heal(seconds=60)
-    right = all(answer.ok and answer.model == "silver" and _skipped(answer, "gold") for answer in answers)
-    return f"out after {seconds:.1f} s, then {Counter(a.model for a in answers)}", right
+    right = all(answer.ok and answer.model == "silver" and _skipped(answer, "spare") for answer in answers)
+    return f"nobody called it; then {dict(Counter(a.model for a in answers))}, first tried {answers[0].tried}", right
 
 
 def breaker(world: World) -> Verdict:
@@ -175,8 +182,7 @@ def catalogue(world: World) -> Verdict:
     change = {"version": made["version"], "base_url": world["silver"].url, "remote": "silver"}
     world.api.patch(f"/api/v1/models/{made['id']}", json=change).raise_for_status()
     changed_s = _spread(world, lambda answer: "I am silver" in answer.text)
-    version = world.api.get(f"/api/v1/models/{made['id']}").json()["version"]
-    reply = world.api.delete(f"/api/v1/models/{made['id']}", params={"version": version})
+    reply = world.api.delete(f"/api/v1/models/{made['id']}")
     gone_s = _spread(world, lambda answer: answer.status == 404)
     figure = (
         f"new after {new_s:.2f} s, changed after {changed_s:.2f} s, gone after {gone_s:.2f} s ({reply.status_code})"

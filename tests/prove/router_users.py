@@ -31,6 +31,13 @@ _PATIENCE_S = 30.0
 def simulated(world: World, folder: Path) -> tuple[str, bool]:
     """Two processes at once and a third after them, each with the product's own assignment on the real stores."""
     made = _start(world)
+    try:
+        return _compared(world, folder, made)
+    finally:
+        _stop(world, made)
+
+
+def _compared(world: World, folder: Path, made: dict[str, Any]) -> tuple[str, bool]:
     tenant = str(world.server.sql("SELECT tenant_id FROM experiments WHERE id = $1", made["id"])[0]["tenant_id"])
     first, second = _run(world, tenant, folder, "a", "b")
     (again,) = _run(world, tenant, folder, "c")
@@ -44,7 +51,6 @@ def simulated(world: World, folder: Path) -> tuple[str, bool]:
         f" {worst * 100:.2f} % at most; two processes alike: {first == second}; another one later: {first == again};"
         f" {SAMPLE} of them asked of replicas {pids}: {sampled} unlike"
     )
-    _stop(world, made)
     alike = first == second == again and len(first) == USERS
     return figure, alike and worst <= TOLERANCE and sampled == 0 and min(pids) > 0
 
@@ -52,12 +58,14 @@ def simulated(world: World, folder: Path) -> tuple[str, bool]:
 def restarted(world: World) -> tuple[str, bool]:
     """Who has which variant is the same after every gateway replica was replaced."""
     made = _start(world)
-    before = _variants(world, made["id"])
-    pids = set(world.server.replicas())
-    world.server.kill_replicas()
-    after = _variants(world, made["id"])
+    try:
+        before = _variants(world, made["id"])
+        pids = set(world.server.replicas())
+        world.server.kill_replicas()
+        after = _variants(world, made["id"])
+    finally:
+        _stop(world, made)
     changed = sum(before[user] != after[user] for user in before)
-    _stop(world, made)
     renewed = not pids & set(world.server.replicas())
     return f"{len(before)} users, {changed} changed; replicas are others: {renewed}", changed == 0 and renewed
 

@@ -126,7 +126,13 @@ async def _awaited(nodes: Nodes, store: _LateStore) -> None:
 
 async def _follow(nodes: Nodes, running: RunningExperiments) -> None:
     await (await _store(nodes)).ready.wait()
-    feed = PostgresExperimentFeed(await feed_pool(nodes), await wakeups(nodes))
+    while True:
+        try:
+            feed = PostgresExperimentFeed(await feed_pool(nodes), await wakeups(nodes))
+            break
+        except Unavailable as error:
+            _log.warning("experiments.awaited", error=error.message)
+        await asyncio.sleep(_AGAIN_S)
     await Follower(feed, running, SystemClock(), nodes.settings.models.refresh_s).run()
 
 

@@ -1,5 +1,6 @@
 """What experiments need, without engines."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,9 +20,12 @@ class FakeAssignments:
         self.bins: dict[tuple[UUID, str, str, int], int] = {}
         self.batches: list[UUID] = []
         self.away = False
+        self.hangs = False
         self.asked = 0
 
     async def keep(self, tenant_id: UUID, exposure: Exposure) -> Chosen | None:
+        if self.hangs:
+            await asyncio.sleep(3600)
         self._reach()
         return self._keep(exposure)
 

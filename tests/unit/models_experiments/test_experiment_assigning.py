@@ -1,13 +1,15 @@
 """Whoever has a variant keeps it for a day, on whatever replica, whatever becomes of weights, Redis and PostgreSQL."""
 
+import asyncio
 from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
 from tests.fakes.experiments import FakeAssignmentCache, FakeAssignments, experiment_with
+from tests.fakes.virtual_time import virtual_time
 from voicehelper.models.experiments.collector import Collector
-from voicehelper.models.experiments.live import LEAD_S
+from voicehelper.models.experiments.live import LEAD_S, LiveExperiment
 from voicehelper.models.experiments.model import Experiment, Target, Variant, Weights
 from voicehelper.models.experiments.running import RunningExperiments
 from voicehelper.models.model import Caller, Settlement
@@ -158,6 +160,25 @@ async def test_without_any_store_those_who_were_there_before_the_change_keep_the
     world.clock.time += 6
     assert await fresh.all(changed) == before
     assert world.store.asked > 0
+
+
+@virtual_time
+async def test_nobody_waits_long_for_a_database_that_hangs() -> None:
+    world, experiment = World(), experiment_with(50, 50)
+    world.tell(experiment)
+    before = await world.replicas[0].all(experiment)
+    changed = await change(world, experiment, 10, 90)
+    world.store.hangs = True
+    moved = next(user for user in USERS if before[user] == "a" and drawn_for(changed, user) == 1)
+    begun = asyncio.get_running_loop().time()
+    assert await world.replicas[1].of(changed, moved) == "a"
+    assert await world.replicas[1].of(changed, moved) == "a"
+    assert asyncio.get_running_loop().time() - begun < 1.5
+
+
+def drawn_for(experiment: Experiment, user: str) -> int:
+    live = LiveExperiment(experiment)
+    return live.cuts[-1].variant(live.draw(user))
 
 
 async def test_redis_spares_the_database() -> None:

@@ -1,5 +1,6 @@
 """`Experiments` in a process: who gets which variant, and what came of it."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from uuid import UUID
@@ -18,6 +19,7 @@ log = get_logger(__name__)
 
 _DAY_S = 86_400.0
 _ASK_AGAIN_S = 5.0
+_PATIENCE_S = 1.0  # a call waits no longer for a database that hangs
 _MOST_HELD = 200_000  # users remembered; some 60 MB
 
 
@@ -117,12 +119,13 @@ class RunningExperiments:
         if found is not None:
             return found
         try:
-            if wanted.variant == OUTSIDE:
-                kept = await self._store.find(live.tenant_id, live.id, subject)
-            else:
-                kept = await self._store.keep(live.tenant_id, Exposure(live.id, subject, wanted))
-        except Unavailable as error:
-            log.warning("experiments.assigned_unasked", experiment=str(live.id), error=error.message)
+            async with asyncio.timeout(_PATIENCE_S):
+                if wanted.variant == OUTSIDE:
+                    kept = await self._store.find(live.tenant_id, live.id, subject)
+                else:
+                    kept = await self._store.keep(live.tenant_id, Exposure(live.id, subject, wanted))
+        except (Unavailable, TimeoutError) as error:
+            log.warning("experiments.assigned_unasked", experiment=str(live.id), error=type(error).__name__)
             return None
         if kept is None or kept.until <= now:
             return wanted

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from voicehelper.models.catalogue import StoredModel
-from voicehelper.stores.postgres.guard import SYSTEM, connection
+from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
 from voicehelper.stores.postgres.models_rows import COLUMNS, entry_of
 from voicehelper.stores.postgres.pool import Pool
 from voicehelper.stores.postgres.wakeups import MODELS, Wakeups
@@ -11,6 +11,8 @@ from voicehelper.stores.postgres.wakeups import MODELS, Wakeups
 # Whatever wrote a row, `xmin` says so: a version that somebody forgot to raise would not. No order of commits matters.
 _MARK = "SELECT count(*) || '.' || coalesce(bit_xor(hashtextextended(id::text || xmin::text, 0)), 0) FROM models"
 _ALL = f"SELECT {COLUMNS}, api_key FROM models ORDER BY id"  # noqa: S608 - constants
+
+_AT_ONCE = 200
 
 
 class PostgresModelFeed:
@@ -27,8 +29,10 @@ class PostgresModelFeed:
 
     async def all(self) -> Sequence[StoredModel]:
         """See `ModelFeed`."""
-        async with connection(self._pool, SYSTEM) as conn:
-            return [StoredModel(entry_of(row), row["api_key"]) for row in await conn.fetch(_ALL)]
+        # In pieces: decoding takes 30 µs a row, and nothing else runs meanwhile.
+        async with transaction(self._pool, SYSTEM) as conn:
+            rows = conn.cursor(_ALL, prefetch=_AT_ONCE)
+            return [StoredModel(entry_of(row), row["api_key"]) async for row in rows]
 
     async def wait(self, timeout: float) -> None:
         """See `ModelFeed`."""

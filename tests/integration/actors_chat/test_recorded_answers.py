@@ -129,7 +129,7 @@ async def test_tool_calls(provider, calls) -> None:
     events, error = await played(provider, "tools")
     assert error is None and calls_of(events) == calls
     assert isinstance(events[-1], ChatDone) and events[-1].finish_reason == "tool_calls"
-    firsts = {}
+    firsts: dict[int, ChatToolDelta] = {}
     for event in events:
         if isinstance(event, ChatToolDelta):
             firsts.setdefault(event.index, event)

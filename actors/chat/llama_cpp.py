@@ -15,7 +15,9 @@ from actors.chat.turns import Turns
 from voicehelper.context import current_context
 from voicehelper.errors import DeadlineExceeded, ModelUnavailable, VoiceHelperError
 from voicehelper.ports.chat import ChatEvent, ChatModelInfo, ChatProgress, ChatRequest
+from voicehelper.telemetry import get_logger
 
+_log = get_logger(__name__)
 CAPABILITIES = frozenset({"stream", "tools", "json_object", "json_schema", "logprobs", "seed", "continue"})
 _WORKING = "working"  # no JSON, so no chunk
 _READING = '"prompt_progress":{'  # within a text its quotes would be escaped
@@ -141,9 +143,12 @@ class LlamaCppChat:
             raise DeadlineExceeded("Out of time while waiting for the model") from error
 
     async def _work(self, run: Run, seat: Seat, granted: int) -> None:
-        if seat.restore:
-            await self._in_thread(self._engine.recall, seat.slot, seat.restore)
         run.read = seat.cached
+        if seat.restore and not await self._moved(self._engine.recall, seat.slot, seat.restore):
+            run.read = 0
+        if run.unread > run.ticket.reader.unread:  # the slot it was to have went to somebody else
+            self._turns.read(run.ticket, run.unread)
+            granted = await self._turn(run)
         while run.unread > granted:
             run.read += granted
             run.in_pieces += granted
@@ -156,7 +161,17 @@ class LlamaCppChat:
         await self._in_thread(run.complete, self._engine, seat.slot, self._arrived)
         run.read = len(run.tokens)
         if not run.stopped and (name := self._slots.keep(seat, run.tokens)):
-            await self._in_thread(self._engine.keep, seat.slot, name)
+            await self._moved(self._engine.keep, seat.slot, name)
+
+    async def _moved(self, move: Callable[[int, str], None], slot: int, name: str) -> bool:
+        """Save or restore a state. One that cannot be (full disk, cleaned folder) is forgotten: it only saves time."""
+        try:
+            await self._in_thread(move, slot, name)
+        except ModelUnavailable as error:
+            self._slots.forget(name)
+            _log.warning("chat.state_not_moved", error=error.message)
+            return False
+        return True
 
     async def _in_thread(self, call: Callable[..., None], *args: object) -> None:
         try:

@@ -87,10 +87,15 @@ class Slots:
         if self._saved and seat.missed < self._kept(tokens)[0] + _WORTH_SAVING:
             return ""
         names = list(self._saved)
-        name = names[1] if len(names) == _MOST_SAVED else f"kept-{len(names)}"
+        unused = (name for name in (f"kept-{n}" for n in range(_MOST_SAVED)) if name not in names)
+        name = next(unused, None) or names[1]
         self._saved.pop(name, None)
         self._saved[name] = tokens
         return name
+
+    def forget(self, name: str) -> None:
+        """That state is not there."""
+        self._saved.pop(name, None)
 
     def _used(self, name: str) -> None:
         if name != next(iter(self._saved)):

@@ -166,6 +166,25 @@ async def test_what_the_first_request_read_is_given_to_slots_that_hold_less() ->
     await chat.close()
 
 
+async def test_a_state_that_is_not_there_is_read_again_and_forgotten() -> None:
+    engine = FakeEngine(delta("好"), FINISH)
+    engine.prompts = {"规则": 100}
+    chat = chat_on(engine)
+    await collect(chat, ask("规则"))
+
+    def gone(slot: int, name: str) -> None:
+        engine.recalled.append((slot, name))
+        raise ModelUnavailable("no such file")
+
+    engine.recall = gone  # type: ignore[method-assign]
+    engine.pieces.clear()
+    for _ in range(2):
+        events = await asyncio.gather(collect(chat, ask("规则")), collect(chat, ask("规则")))
+        assert all(isinstance(answer[-1], ChatDone) for answer in events)
+    assert engine.recalled == [(1, "kept-0")] and (64, 1) in engine.pieces
+    await chat.close()
+
+
 async def test_what_was_read_in_pieces_was_not_cached() -> None:
     engine = FakeEngine(delta("好"), FINISH, USAGE.replace('"cached_tokens": 3', '"cached_tokens": 70'))
     engine.prompts = {"长": 80}

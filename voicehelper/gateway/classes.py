@@ -31,6 +31,8 @@ class RouteClass(Enum):
     SOCKET = "socket"
     UNKNOWN = "unknown"
 
+    __hash__ = object.__hash__  # members are single: Enum's own hashes their names, in Python, a dozen times a request
+
 
 _POSTS = {
     "/api/v1/auth/login": RouteClass.LOGIN,

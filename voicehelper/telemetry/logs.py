@@ -11,6 +11,8 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 from voicehelper.context import current_context
 from voicehelper.telemetry.redaction import redact, redact_value
 
+_BARE = frozenset({float, bool, type(None)})  # can hold nothing of anybody's
+
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """A logger: `log.info("document.indexed", document_id=..., chunks=12)`; event names are dotted, past tense."""
@@ -61,10 +63,11 @@ def _add_component(logger: WrappedLogger, _method: str, event: EventDict) -> Eve
 
 
 def _redact_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    return {
-        key: redact(value) if key == "event" and isinstance(value, str) else redact_value(key, value)
-        for key, value in event.items()
-    }
+    return {key: value if type(value) in _BARE else _redacted(key, value) for key, value in event.items()}
+
+
+def _redacted(key: str, value: Any) -> Any:
+    return redact(value) if key == "event" and isinstance(value, str) else redact_value(key, value)
 
 
 def _to_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

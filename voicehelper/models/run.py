@@ -70,6 +70,8 @@ class Run:
         self.plan = plan
         self.queue = list(plan.candidates)
         self.again = []
+        if plan.strategy == "named":  # of all the others that `auto` leaves out nobody asked
+            self.skipped = [(0, ChatAttempt(name, "skipped", reason)) for name, reason in plan.left_out]
         if not self.queue:
             raise nowhere(self.model, plan)
 

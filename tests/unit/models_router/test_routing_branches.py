@@ -160,8 +160,10 @@ async def test_a_model_that_is_out_is_not_asked():
     out = rig.add("m", fallbacks=("n",))
     rig.add("n")
     rig.breakers.waits[out.id] = 12.0
-    assert (await rig.ask("m")).done.model == "n"
-    assert (await rig.ask("auto")).done.model == "n"
+    answer = await rig.ask("m")
+    assert answer.tried == [("m", "skipped"), ("n", "answered")]
+    assert answer.done.route.attempts[0].reason == "open"
+    assert (await rig.ask("auto")).tried == [("n", "answered")]
     rig.breakers.waits[rig.catalogue["n"].id] = 7.0
     refused = await rig.ask("m")
     assert isinstance(refused.error, ModelUnavailable)
@@ -390,7 +392,7 @@ async def test_a_variant_that_fails_costs_nobody_his_answer():
     rig.add("v", DOWN)
     rig.experiments.assignment = Assignment(UUID(int=1), "exp", "b", ("v", "gone"))
     answer = await rig.ask("m")
-    assert answer.tried == [("v", "50302"), ("m", "answered")]
+    assert answer.tried == [("gone", "skipped"), ("v", "50302"), ("m", "answered")]
     assert [outcome.outcome for outcome in rig.experiments.outcomes] == ["50302"]
 
 

@@ -17,6 +17,7 @@ from voicehelper.ports.chat import (
     ChatDone,
     ChatEvent,
     ChatMessage,
+    ChatProgress,
     ChatRequest,
     ChatToolDelta,
     Tool,
@@ -61,7 +62,7 @@ def ask(text: str, max_tokens: int = 60, **more: object) -> ChatRequest:
 
 
 async def collect(chat: LlamaCppChat, request: ChatRequest) -> tuple[list[ChatEvent], ChatDone]:
-    events = [event async for event in chat.stream(request)]
+    events = [event async for event in chat.stream(request) if not isinstance(event, ChatProgress)]
     done = events.pop()
     assert isinstance(done, ChatDone)
     return events, done

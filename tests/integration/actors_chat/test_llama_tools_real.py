@@ -62,7 +62,8 @@ def ask(text: str, max_tokens: int = 60, **more: object) -> ChatRequest:
 
 
 async def collect(chat: LlamaCppChat, request: ChatRequest) -> tuple[list[ChatEvent], ChatDone]:
-    events = [event async for event in chat.stream(request) if not isinstance(event, ChatProgress)]
+    stream = chat.stream(request)
+    events: list[ChatEvent] = [event async for event in stream if not isinstance(event, ChatProgress)]
     done = events.pop()
     assert isinstance(done, ChatDone)
     return events, done

@@ -1,6 +1,6 @@
 """What the gateway takes for a chat completion, stage by stage, in microseconds, beside a model that answers at once.
 
-    python -m benchmarks.openai_stages [--rounds 60] [--calls 40] [--profile N] [--stream]
+    python -m benchmarks.openai_stages [--rounds 60] [--calls 40] [--at-once 1] [--stream] [--profile N]
 
 As `gateway_stages` does it: called in process as an ASGI server would, one layer after another from the inside out,
 every variant a few times in each round, real PostgreSQL behind the tokens and Valkey behind the limits. "Of processor
@@ -172,17 +172,18 @@ class Caller:
             raise RuntimeError(str(status))
 
 
-async def measure(found: list[Variant], caller: Caller, rounds: int, calls: int) -> list[Measured]:
+async def measure(found: list[Variant], caller: Caller, rounds: int, calls: int, at_once: int) -> list[Measured]:
     """By variant."""
     times = [Measured([], []) for _ in found]
     for number in range(rounds + 2):
         for variant, measured in zip(found, times, strict=True):
             started, used = time.perf_counter(), time.process_time()
-            for _ in range(calls):
-                await caller.call(variant.app)
+            for _ in range(max(1, calls // at_once)):
+                await asyncio.gather(*[caller.call(variant.app) for _ in range(at_once)])
             if number >= 2:  # the first ones warm caches
-                measured.wall.append((time.perf_counter() - started) / calls * 1e6)
-                measured.cpu.append((time.process_time() - used) / calls * 1e6)
+                done = max(1, calls // at_once) * at_once
+                measured.wall.append((time.perf_counter() - started) / done * 1e6)
+                measured.cpu.append((time.process_time() - used) / done * 1e6)
     return times
 
 
@@ -219,7 +220,7 @@ async def run(postgres_url: str, valkey: EmbeddedValkey, home: Path, options: ar
         if options.profile is not None:
             await profile(found[options.profile], caller)
         else:
-            print_report(found, await measure(found, caller, options.rounds, options.calls))
+            print_report(found, await measure(found, caller, options.rounds, options.calls, options.at_once))
 
 
 def main() -> None:
@@ -227,6 +228,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--calls", type=int, default=40, help="of each variant in one round")
+    parser.add_argument("--at-once", type=int, default=1, help="calls that run together")
     parser.add_argument("--profile", type=int, default=None, help="number of the variant to profile instead")
     parser.add_argument("--stream", action="store_true")
     options = parser.parse_args()

@@ -64,6 +64,7 @@ class Prober:
         self._breakers = breakers
         self._clock = clock
         self._probe_ms = int(probe_s * 1000)
+        self._failing: set[UUID] = set()  # as this replica found them: a change is worth a line
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -90,7 +91,9 @@ class Prober:
     async def _probe(self, entry: ModelEntry) -> None:
         ok = await self._answers(entry)
         MODEL_CALLS.labels(entry.name if entry.tenant_id is None else "own", "probed" if ok else "probe_failed").inc()
-        log.info("model.probed", model_id=str(entry.id), ok=ok)
+        if ok == (entry.id in self._failing):
+            self._failing ^= {entry.id}
+            log.info("model.probed", model_id=str(entry.id), ok=ok)
         await self._breakers.happen([(entry.id, Probed(ok))])
 
     async def _answers(self, entry: ModelEntry) -> bool:

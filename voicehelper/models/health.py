@@ -64,6 +64,7 @@ class Prober:
         self._breakers = breakers
         self._clock = clock
         self._probe_ms = int(probe_s * 1000)
+        self._versions: dict[UUID, int] = {}
         self._failing: set[UUID] = set()  # as this replica found them: a change is worth a line
 
     async def run(self) -> None:
@@ -83,6 +84,9 @@ class Prober:
         await asyncio.gather(*map(self._probe, due))
 
     def _idle_ms(self, entry: ModelEntry, view: View) -> int:
+        if self._versions.setdefault(entry.id, entry.version) != entry.version:
+            self._versions[entry.id] = entry.version
+            return 0  # what was found out before was about another address, or key
         price = entry.price
         free = not (price.prompt or price.completion or price.per_call)
         well = view.phase is Phase.CLOSED and view.probes == 0 and not view.wait_s

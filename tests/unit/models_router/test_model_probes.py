@@ -1,6 +1,7 @@
 """Probing: who is probed, how often, and what comes of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -90,6 +91,19 @@ async def test_failures_in_a_row_put_it_out_and_an_answer_brings_it_back(error):
     assert waits[4] == 300.0
     assert waits[5] == 300.0
     assert waits[6] == 0.0
+
+
+async def test_a_model_that_was_changed_is_probed_at_once():
+    entries = [entry("m")]
+    probing = Probing(entries[0], m=ScriptedModel(*[(ModelUnavailable(),)] * 5, (DONE,)))
+    probing.prober = Prober(
+        lambda: entries, FakeBackends(dict(probing.models)), probing.told, probing.clock, probe_s=60.0
+    )
+    await probing.minutes(5)
+    entries[0] = replace(entries[0], version=2)
+    await probing.prober.round()
+    (view,) = await probing.told.happen([(entries[0].id, Report(0, 0))])
+    assert (probing.asked("m"), view.wait_s) == (6, 0.0)
 
 
 async def test_a_busy_model_is_there():

@@ -72,6 +72,10 @@ def body_for(method: str, path: str) -> dict[str, Any]:
         return {"rating": "up"}
     if path.endswith("/password"):
         return {}
+    if path.endswith("/outcomes"):
+        return {"user_id": "u", "metric": "clicked", "value": 1}
+    if path.endswith(("/start", "/weights")) or ("/experiments/" in path and path.endswith("/stop")):
+        return {"version": 1} | ({"weights": {"a": 1, "b": 1}} if path.endswith("/weights") else {})
     return {"version": 1} if method == "PATCH" else {"content": "hi"}
 
 
@@ -89,6 +93,8 @@ async def test_no_route_shows_another_tenants_things(harness: Any) -> None:
         body: dict[str, Any] = {}
         if method in {"POST", "PUT", "PATCH"}:
             body = {"files": {"file": ("a.md", b"x")}} if "documents" in path else {"json": body_for(method, path)}
+        if path.endswith("/assignment"):
+            body = {"params": {"user_id": "u"}}
         response = await stranger.request(method, path.format_map(ids), **body)
         assert response.status_code == 404, (method, path, response.text)
         tried += 1

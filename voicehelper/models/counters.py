@@ -91,6 +91,10 @@ class Counters(Protocol):
         """Nothing came for long: forget the announcement, if `number` is still its number."""
         ...
 
+    async def server(self) -> str:
+        """Which run of the server this is: another after a restart or a failover, when it may have lost its newest."""
+        ...
+
     async def streamed(self, tenant_id: UUID, limit: int) -> Sequence[Streamed]:
         """The oldest of a tenant's stream."""
         ...

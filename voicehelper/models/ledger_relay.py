@@ -5,9 +5,10 @@ from typing import Final
 from uuid import UUID
 
 from voicehelper.errors import Unavailable
-from voicehelper.models.budgets import NO_LIMITS
+from voicehelper.models.budgets import NO_LIMITS, month_of, months_before
 from voicehelper.models.counters import Counters, NotOpen
 from voicehelper.models.ledger import Ledger, Streamed
+from voicehelper.models.reconcile import check
 from voicehelper.ports.clock import Clock
 from voicehelper.retrying import backoff
 from voicehelper.telemetry import get_logger
@@ -73,14 +74,25 @@ async def recount(counters: Counters, ledger: Ledger, tenant_id: UUID) -> None:
         await open_month(counters, ledger, tenant_id, closed)
 
 
+async def _mend(counters: Counters, ledger: Ledger, tenant_id: UUID, months: Sequence[str]) -> None:
+    """What a restarted server lost after the relay had brought it away, the ledger knows."""
+    found = await check(counters, ledger, tenant_id, months, fix=True)
+    for month in found.months:
+        if month.wrong:
+            log.warning("budgets.counters_mended", month=month.month, micros=month.difference)
+
+
 class LedgerRelay:
-    """Does that for every tenant, until cancelled. Any number of processes may run one."""
+    """Does that for every tenant, until cancelled, and mends counters after the server was another. Any number of
+    processes may run one."""
 
     def __init__(self, counters: Counters, ledger: Ledger, clock: Clock) -> None:
         self._counters = counters
         self._ledger = ledger
         self._clock = clock
         self._seen: dict[UUID, tuple[float, float]] = {}
+        self._active: set[UUID] = set()
+        self._server: str | None = None
         self._looked_at = self._searched_at = float("-inf")
 
     async def run(self) -> None:
@@ -109,9 +121,18 @@ class LedgerRelay:
         for tenant_id, number in announced.items():
             await self._serve(tenant_id, number, now)
         if now - self._looked_at >= _LOOK_S:
-            for tenant_id in await self._ledger.tenants_uncounted():
-                await recount(self._counters, self._ledger, tenant_id)
+            await self._look(now)
             self._looked_at = now
+
+    async def _look(self, now: float) -> None:
+        for tenant_id in await self._ledger.tenants_uncounted():
+            await recount(self._counters, self._ledger, tenant_id)
+        server = await self._counters.server()
+        if self._server not in {None, server}:
+            month = month_of(int(now * 1_000_000))
+            for tenant_id in {*self._active, *self._seen}:
+                await _mend(self._counters, self._ledger, tenant_id, [months_before(month, 1), month])
+        self._server, self._active = server, set(self._seen)
 
     async def _serve(self, tenant_id: UUID, number: float, now: float) -> None:
         seen, since = self._seen.get(tenant_id, (None, now))

@@ -92,6 +92,11 @@ class RedisCounters:
         arguments = (str(tenant_id), f"{number:.17g}")
         await self._link.call(lambda client: cast(Any, client.eval(_QUIET, 1, _ANNOUNCED, *arguments)))
 
+    async def server(self) -> str:
+        """See `Counters`."""
+        found: Any = await self._link.call(lambda client: client.info("server"))
+        return str(found["run_id"])
+
     async def streamed(self, tenant_id: UUID, limit: int) -> Sequence[Streamed]:
         """See `Counters`."""
         key = tenant_key(tenant_id, "budget", "stream")

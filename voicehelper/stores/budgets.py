@@ -64,11 +64,14 @@ class RedisBudgets:
         return replace(wanted, soft=answer.soft)
 
     def settle(self, reservation: Reservation, settlement: Settlement) -> None:
-        """See `Budgets`. A call that was never made (`released`) leaves no row."""
+        """See `Budgets`. A call that was never made (`released`) leaves no row. A cost that we only
+        estimate is at most what was reserved; one that the provider states counts as it is."""
         if settlement.outcome == NEVER_MADE:
             if reservation.micros or reservation.tokens:
                 self.settling.give_back(reservation.caller.tenant_id, reservation.id)
             return
+        if settlement.estimated and 0 < reservation.micros < settlement.cost_micros:
+            settlement = replace(settlement, cost_micros=reservation.micros)  # more it cannot have been
         entry = entry_of(reservation, settlement)
         if 0 < reservation.micros < entry.cost_micros:
             over = entry.cost_micros - reservation.micros

@@ -12,7 +12,7 @@ from voicehelper.ids import new_id
 from voicehelper.models.budget_view import LiveLimits
 from voicehelper.models.budgets import Limits
 from voicehelper.models.ledger_relay import LedgerRelay, bring
-from voicehelper.models.model import Caller, ModelEntry, Price, Reservation, Settlement
+from voicehelper.models.model import ModelEntry, Price, Settlement
 from voicehelper.ports.chat import ChatUsage
 from voicehelper.ports.clock import Clock, SystemClock
 from voicehelper.stores.budget_counters import RedisCounters
@@ -116,9 +116,6 @@ async def world(pool: Pool, redis_url: str) -> AsyncIterator[World]:
         yield World(pool, redis_url, stack)
 
 
-Settle = Callable[[Reservation, int], Settlement]
-
-
 @pytest.fixture
 def answered() -> Callable[..., Settlement]:
     """A call that cost so much, in tokens of a micro-dollar."""
@@ -147,8 +144,3 @@ def until() -> Until:
                 await asyncio.sleep(0.02)
 
     return wait
-
-
-@pytest.fixture
-def caller_of() -> Callable[..., Caller]:
-    return Caller

@@ -19,9 +19,10 @@ from voicehelper.embedded.process import EngineError, stop
 from voicehelper.embedded.valkey import EmbeddedValkey
 from voicehelper.errors import Unavailable
 from voicehelper.models.budgets import Limits, month_of
-from voicehelper.models.ledger_relay import recount
+from voicehelper.models.ledger_relay import LedgerRelay, recount
 from voicehelper.models.model import Caller
 from voicehelper.models.reconcile import TenantCheck, check
+from voicehelper.ports.clock import FakeClock
 from voicehelper.stores.postgres.pool import Pool
 
 CHILD = """
@@ -163,6 +164,24 @@ async def test_a_flushed_redis_is_rebuilt_from_the_ledger(world, answered, entry
     left = await world.counters.left(caller, _month())
     assert [used.spent for used in left] == [1000, 1000, 1000]
     await _agreed(world, tenant)
+
+
+async def test_a_redis_that_lost_its_last_second_is_mended_by_the_relay(world, answered, entry) -> None:
+    """The relay had written down what a restarted server no longer knows of."""
+    tenant = await world.tenant(Limits(hard=1_000))
+    replica, relay = await world.replica(), LedgerRelay(world.counters, world.ledger, clock := FakeClock(time.time()))
+    await relay.turn()
+    replica.budgets.settle(await replica.budgets.reserve(Caller(tenant), entry, 50, 50), answered(100))
+    await replica.flush()
+    clock.time += 6
+    await relay.turn()
+    lost = {"t": -60, "u:": -60, "k:": -60}
+    await world.counters.adjust(tenant, _month(), lost)  # as if restarted with an older file
+    assert not (await check(world.counters, world.ledger, tenant, [_month()])).right
+    relay._server = "the one before"
+    clock.time += 6
+    await relay.turn()
+    assert (await _agreed(world, tenant)).months[0].counter == 100
 
 
 async def test_many_replicas_rebuild_at_once(world, answered, entry) -> None:

@@ -132,6 +132,17 @@ async def test_settled_twice_counts_once(world, answered, entry) -> None:
     assert await world.rows(tenant) == 30
 
 
+async def test_a_bill_above_its_reservation_counts_in_full_but_a_guess_does_not(world, entry) -> None:
+    tenant = await world.tenant(Limits(hard=1000))
+    replica = await world.replica()
+    for estimated, spent in ((True, 100), (False, 100 + 130)):
+        reservation = await replica.budgets.reserve(Caller(tenant), entry, 50, 50)
+        settlement = Settlement(ChatUsage(60, 70), 130, "cancelled", 1.0, estimated=estimated)
+        replica.budgets.settle(reservation, settlement)
+        await replica.flush()
+        assert (await world.counters.left(Caller(tenant), month_now()))[0].spent == spent
+
+
 async def test_a_call_that_was_never_made_gives_back_and_leaves_no_row(world, entry) -> None:
     tenant = await world.tenant(Limits(hard=1000, tokens=1000))
     replica = await world.replica()

@@ -120,7 +120,7 @@ def contestants(budget: int) -> Iterator[tuple[Target, Target]]:
 def _ours(mock: Target, budget: int) -> Iterator[Target]:
     with installation() as server:
         light(server, VOICEHELPER_NODES='{"gateway": {"num_replicas": 2}}')
-        start(server)
+        start(server, "--no-sample")
         with server.api() as api:
             add_model(api, mock)
             key = key_with_budget(api, budget)

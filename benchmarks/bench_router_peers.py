@@ -130,7 +130,7 @@ def targets() -> Iterator[tuple[Target, list[Target]]]:
 
 def _installed(server: Server, mock: Target, direct: int) -> str:
     light(server, VOICEHELPER_HTTP__DIRECT_PORT=direct)
-    start(server)
+    start(server, "--no-sample")
     with server.api() as api:
         add_model(api, mock)
         return make_key(api)

@@ -67,7 +67,7 @@ def _served_by_variant(world: World, made: dict[str, str]) -> Verdict:
 
 
 def unhealthy(world: World) -> Verdict:
-    """An upstream dies while nobody calls it: probes find out, and then the other is chosen without trying it. The entry
+    """An upstream dies while nobody calls it: probes find out, and the other is chosen without trying it. The entry
     is free of charge, as those of one's own machines are: a paid model that is well is probed less often."""
     world.heal()
     made = world.add_model("spare", "gold", price={}, fallbacks=["silver"])

@@ -261,7 +261,10 @@ def _asked(url: str, headers: dict[str, str], body: dict[str, Any]) -> Answer:
 
 
 def _read(reply: httpx.Response) -> Answer:
-    body = reply.json()
+    try:
+        body = reply.json()
+    except ValueError:  # of Serve's proxy, in its own words
+        return Answer(reply.status_code, error={"message": reply.text[:200], "code": "not JSON"})
     if reply.status_code != 200:
         return Answer(reply.status_code, error=body.get("error") or body)
     choice = body["choices"][0]

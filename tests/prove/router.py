@@ -22,7 +22,7 @@ import openai
 
 from tests.prove import router_budgets, router_flow, router_users
 from tests.prove.report import Report
-from tests.prove.router_openai import Names, run
+from tests.prove.router_openai import Names, steps
 from tests.prove.router_server import RouterCluster, World, running_world
 from voicehelper.telemetry import configure_logging
 
@@ -110,9 +110,9 @@ def _whole(report: Report, folder: Path) -> None:
         names = Names(local_model(world), "silver", KB, QUESTION, embedder(world))
         _, key = world.make_key("openai", "models:use", "knowledge:read")
         with openai.OpenAI(base_url=f"{server.url}/v1", api_key=key, max_retries=0, timeout=120) as client:
-            for what, figure, ok in run(client, names):
+            for what, step in steps(client, names).items():
                 with report.point(f"4. the official client: {what}") as outcome:
-                    outcome.figure, outcome.ok = figure, ok
+                    outcome.figure, outcome.ok = step(), True
 
 
 def local_model(world: World) -> str:

@@ -164,7 +164,7 @@ class Attempt:
 
     def _estimate(self) -> ChatUsage:
         said = estimate_tokens(self.text) + (self._tool_chars + 2) // 3
-        return ChatUsage(prompt_tokens(self.request), said)
+        return ChatUsage(prompt_tokens(self.request), min(said, self.request.max_tokens))
 
     def _settle(self, outcome: str, usage: ChatUsage, *, estimated: bool = False, reason: str = "") -> None:
         if self.trail is not None:

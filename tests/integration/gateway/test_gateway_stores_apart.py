@@ -24,7 +24,7 @@ LABELS = {
 
 SAMPLE = re.compile(r"^(\w+)\{(.*)\} (\S+)$")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-SHARED_KEYS = re.compile(r"vh:\{limits\}:.+|\{?voicehelper\.events\}?(?::.+)?")
+SHARED_KEYS = re.compile(r"vh:\{(?:limits|budgets|breakers|latencies)\}:.+|\{?voicehelper\.events\}?(?::.+)?")
 TENANT_KEY = re.compile(r"vh:\{([0-9a-f-]{36})\}:.+")
 
 

@@ -92,8 +92,7 @@ def row_of(table: str, tenant: UUID) -> dict[str, object]:
         "experiment_tallies": own
         | {"experiment_id": UUID(int=n + 18), "variant": "a", "metric": "m", "bucket": 0, "n": 1, "total": 1}
         | {"squares": 1},
-        "experiment_bins": own
-        | {"experiment_id": UUID(int=n + 18), "variant": "a", "metric": "ms", "bin": 1, "n": 1},
+        "experiment_bins": own | {"experiment_id": UUID(int=n + 18), "variant": "a", "metric": "ms", "bin": 1, "n": 1},
     }
     return rows[table]
 

@@ -131,6 +131,11 @@ class Attempt:
         self._parts.breakers.report(self.candidate.entry.id, True)
         self._settle("answered", usage if counted else self._estimate(), estimated=not counted)
 
+    async def recorded(self) -> None:
+        """Whoever is told what a call cost can rely on it: it is in the books first."""
+        if self.cost:
+            await self._parts.budgets.recorded(self._reservation)
+
     def failed(self, error: VoiceHelperError, verdict: Verdict) -> None:
         """`error` ended it. Nothing is billed where nothing came, as providers do."""
         model_id = self.candidate.entry.id

@@ -107,4 +107,6 @@ async def _paid(
         raise
     finally:
         budgets.settle(reservation, Settlement(spent, cost, outcome, (time.perf_counter() - started) * 1000))
+    if cost:
+        await budgets.recorded(reservation)
     return Embedded(vectors, tokens)

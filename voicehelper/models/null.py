@@ -22,6 +22,9 @@ class NoBudgets:
     def settle(self, reservation: Reservation, settlement: Settlement) -> None:
         """Forgotten."""
 
+    async def recorded(self, reservation: Reservation) -> None:
+        """At once."""
+
 
 class NoExperiments:
     """No experiment runs."""

@@ -77,6 +77,10 @@ class Budgets(Protocol):
         process as far as the counters do (a reservation never settled expires)."""
         ...
 
+    async def recorded(self, reservation: Reservation) -> None:
+        """Wait until a settlement outlives this process, a quarter of a second at most. Never raises."""
+        ...
+
 
 class Experiments(Protocol):
     """Who gets which variant."""

@@ -106,7 +106,9 @@ class RoutedChat:
                 async for event in events:
                     if (piece := run.passed_on(event)) is not None:
                         yield piece
-                for last in run.finished():
+                ending = run.finished()
+                await run.attempt.recorded()
+                for last in ending:
                     yield last
                 return
             except VoiceHelperError as error:

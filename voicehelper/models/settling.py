@@ -6,7 +6,7 @@ Only where both stay away and the queue is full are any lost, and that is logged
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Final
 from uuid import UUID
@@ -57,6 +57,7 @@ class Settling:
         self._clock = clock
         self._most = most
         self._waiting: deque[LedgerEntry] = deque()
+        self._awaited: dict[UUID, asyncio.Future[None]] = {}
         self._unused: deque[tuple[UUID, UUID]] = deque()
         self._told: set[UUID] = set()
         self._news = asyncio.Event()
@@ -72,6 +73,16 @@ class Settling:
             return
         self._waiting.append(entry)
         self._news.set()
+
+    async def recorded(self, id_: UUID, timeout: float) -> None:
+        """Wait until the entry with this id, put just now, is counted or in the table, at most `timeout` seconds."""
+        if not any(entry.id == id_ for entry in reversed(self._waiting)):
+            return
+        self._awaited[id_] = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait((self._awaited[id_],), timeout=timeout)
+        finally:
+            del self._awaited[id_]
 
     def give_back(self, tenant_id: UUID, id_: UUID) -> None:
         """Have a reservation released whose call is not made. Does not wait; one that is lost here expires."""
@@ -130,6 +141,7 @@ class Settling:
         ends = await asyncio.gather(*(self._settle(entry) for entry in batch), return_exceptions=True)
         for _ in batch:
             self._waiting.popleft()
+        self._tell(entry for entry, end in zip(batch, ends, strict=True) if end is None)
         failed = [(entry, end) for entry, end in zip(batch, ends, strict=True) if isinstance(end, Unavailable)]
         self._waiting.extendleft(entry for entry, _ in reversed(failed))
         for entry, end in zip(batch, ends, strict=True):
@@ -166,7 +178,14 @@ class Settling:
         await self._ledger.write_uncounted(batch)
         for _ in batch:
             self._waiting.popleft()
+        self._tell(batch)
         metrics.LEDGER.labels("uncounted").inc(len(batch))
+
+    def _tell(self, recorded: Iterable[LedgerEntry]) -> None:
+        for entry in recorded:
+            awaited = self._awaited.get(entry.id)
+            if awaited is not None and not awaited.done():
+                awaited.set_result(None)
 
 
 def _drop(entry: LedgerEntry, why: str) -> None:

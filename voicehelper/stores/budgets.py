@@ -20,6 +20,7 @@ from voicehelper.telemetry import get_logger, metrics
 log = get_logger(__name__)
 
 NEVER_MADE: Final = "released"
+_RECORDED_S: Final = 0.25
 _BYTES_A_TOKEN: Final = 3  # of the worst case a usual prompt is about a third: limits a minute are no money
 
 
@@ -78,6 +79,10 @@ class RedisBudgets:
             log.error("budgets.cost_above_reservation", model=entry.model, provider=entry.provider, micros=over)
             metrics.LEDGER.labels("above_reservation").inc()
         self.settling.put(entry)
+
+    async def recorded(self, reservation: Reservation) -> None:
+        """See `Budgets`."""
+        await self.settling.recorded(reservation.id, _RECORDED_S)
 
     async def left(self, caller: Caller) -> list[tuple[Used, Limits]]:
         """What tenant, user and key of `caller` have used this month, each with its limits. Raises `Unavailable`."""

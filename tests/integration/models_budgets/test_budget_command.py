@@ -4,7 +4,9 @@ import asyncio
 import os
 import sys
 import time
+from uuid import UUID
 
+from voicehelper.ids import new_id
 from voicehelper.models.budgets import Limits, month_of
 from voicehelper.models.model import Caller
 
@@ -35,6 +37,16 @@ async def test_the_books_agree_or_the_exit_status_says_so(world, answered, entry
     assert row[2:] == ["100", "20", "120", "0"]
     assert f"{idle}" in said and "not open" in said
     assert said.splitlines()[-1] == "2 tenants: all agree"
+    user, key_id = await world.user(tenant), new_id()
+    await world.pool.execute(
+        "INSERT INTO api_keys (id, tenant_id, user_id, name, secret_hash, permissions) VALUES ($1, $2, $3, 'books', $4, '{}')",
+        *(key_id, tenant, UUID(user), b"h"),
+    )
+    caller = Caller(tenant, user, str(key_id))  # subjects with a name of their own
+    replica.budgets.settle(await replica.budgets.reserve(caller, entry, 5, 5), answered(7))
+    await replica.flush()
+    status, said = await command(postgres_dsn, redis_url, "reconcile", "--tenant", str(tenant))
+    assert status == 0, said
     key = f"vh:{{{tenant}}}:budget:m:{month}"
     await world.link.call(lambda client: client.hincrby(key, "t", 7))
     status, said = await command(postgres_dsn, redis_url, "reconcile", "--tenant", str(tenant), "--fix")

@@ -104,6 +104,23 @@ class Desk:
             await asyncio.sleep(0)
 
 
+async def test_who_waits_for_the_books_waits_until_then_and_not_for_ever() -> None:
+    desk = Desk()
+    entry, later = an_entry(), an_entry()
+    desk.settling.put(entry)
+    waiting = asyncio.create_task(desk.settling.recorded(entry.id, 60))
+    await desk.turns()
+    assert not waiting.done()
+    async with desk.running():
+        await asyncio.wait_for(waiting, 1)
+        assert list(desk.counters.settled) == [entry.id]
+        await desk.settling.recorded(entry.id, 60)  # long since
+        desk.counters.away = True
+        desk.settling.put(later)
+        await desk.settling.recorded(later.id, 0.01)
+        assert later.id not in desk.counters.settled
+
+
 async def test_what_is_put_is_settled_in_order_and_once() -> None:
     desk = Desk(1000)
     entries = [an_entry() for _ in range(300)]

@@ -74,6 +74,7 @@ class FakeBudgets:
         self.spent = 0
         self.reserved: dict[UUID, Reservation] = {}
         self.settled: dict[UUID, list[Settlement]] = {}
+        self.recorded_calls: list[UUID] = []
 
     async def reserve(
         self, caller: Caller, entry: ModelEntry, prompt_tokens: int, completion_tokens: int
@@ -95,6 +96,10 @@ class FakeBudgets:
         self.spent += settlement.cost_micros
         if self.left is not None:
             self.left += reservation.micros - settlement.cost_micros
+
+    async def recorded(self, reservation: Reservation) -> None:
+        assert reservation.id in self.settled
+        self.recorded_calls.append(reservation.id)
 
     @property
     def ends(self) -> list[tuple[str, str, int]]:

@@ -45,9 +45,9 @@ SELECT id, tenant_id, (extract(epoch FROM at) * 1000000)::bigint AS at_us, coale
        coalesce(key_id::text, '') AS key_id, {_COLUMNS}
 FROM usage_ledger WHERE tenant_id = $1 AND NOT counted ORDER BY id LIMIT $2"""  # noqa: S608
 _GONE = """
-SELECT name FROM unnest($1::text[]) AS name
-WHERE left(name, 2) = 'u:' AND EXISTS (SELECT FROM users WHERE id = substr(name, 3)::uuid AND erased_at IS NOT NULL)
-   OR left(name, 2) = 'k:' AND NOT EXISTS (SELECT FROM api_keys WHERE id = substr(name, 3)::uuid)"""
+SELECT subject FROM unnest($1::text[]) AS subjects (subject), substr(subject, 3) AS of (id)
+WHERE starts_with(subject, 'u:') AND EXISTS (SELECT FROM users WHERE users.id::text = of.id AND erased_at IS NOT NULL)
+   OR starts_with(subject, 'k:') AND NOT EXISTS (SELECT FROM api_keys WHERE api_keys.id::text = of.id)"""
 _NOTICE = """
 INSERT INTO budget_notices (tenant_id, month, subject, level, limit_micros) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT DO NOTHING RETURNING true"""
@@ -113,7 +113,7 @@ class PostgresLedgerTurn:
     async def gone(self, subjects: Sequence[str]) -> set[str]:
         """See `LedgerTurn`."""
         rows = await self._conn.fetch(_GONE, [name for name in subjects if len(name) > 2])
-        return {row["name"] for row in rows}
+        return {row["subject"] for row in rows}
 
     async def uncounted(self, limit: int) -> Sequence[LedgerEntry]:
         """See `LedgerTurn`."""

@@ -39,7 +39,8 @@ async def test_the_books_agree_or_the_exit_status_says_so(world, answered, entry
     assert said.splitlines()[-1] == "2 tenants: all agree"
     user, key_id = await world.user(tenant), new_id()
     await world.pool.execute(
-        "INSERT INTO api_keys (id, tenant_id, user_id, name, secret_hash, permissions) VALUES ($1, $2, $3, 'books', $4, '{}')",
+        "INSERT INTO api_keys (id, tenant_id, user_id, name, secret_hash, permissions)"
+        " VALUES ($1, $2, $3, 'books', $4, '{}')",
         *(key_id, tenant, UUID(user), b"h"),
     )
     caller = Caller(tenant, user, str(key_id))  # subjects with a name of their own

@@ -124,16 +124,18 @@ def _ended(client: ApiClient, conversation_id: UUID):
     return answer if answer.status != "streaming" else None
 
 
-def test_a_full_model_answers_429_with_a_time_to_retry(client, base, model):
-    """Admitted are `chat.parallel` + `chat.queue` = 20; whoever is refused learns it across every hop."""
+def test_a_full_model_is_waited_for_and_then_answers_429_with_a_time_to_retry(client, base, model):
+    """Admitted are `chat.parallel` + `chat.queue` = 20. Some more find room while the router asks again; whoever is
+    refused in the end learns it across every hop."""
     answer_with(model, SENTENCE, delay=0.1)
-    conversations = [client.create_conversation([str(base.id)]).id for _ in range(24)]
-    with ThreadPoolExecutor(24) as pool:
+    conversations = [client.create_conversation([str(base.id)]).id for _ in range(44)]
+    with ThreadPoolExecutor(44) as pool:
         ends = list(pool.map(lambda conversation_id: _outcome(client, conversation_id), conversations))
     refused = [end for end in ends if isinstance(end, ErrorBody)]
-    assert 1 <= len(refused) <= 4
+    print(f"{len(refused)} of 44 refused")
+    assert 1 <= len(refused) <= 24
     assert {(error.code, error.details["retry_after"] >= 1) for error in refused} == {(42902, True)}
-    assert ends.count("completed") == 24 - len(refused)
+    assert ends.count("completed") == 44 - len(refused)
 
 
 def _outcome(client: ApiClient, conversation_id: UUID) -> ErrorBody | str:

@@ -70,7 +70,7 @@ class Prober:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self._clock.sleep(_ROUND_S)
+            await self._clock.sleep(min(_ROUND_S, self._probe_ms / 1000))
             await self.round()
 
     async def round(self) -> None:

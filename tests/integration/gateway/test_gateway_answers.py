@@ -66,7 +66,12 @@ async def test_a_whole_answer(harness: Any) -> None:
     assert answer["content"] == "退款3天内到账。\n\n第二段"
     assert answer["status"] == "completed"
     assert answer["metadata"]["degraded"] == ["keyword"]
-    assert answer["metadata"]["usage"] == {"prompt_tokens": 10, "completion_tokens": 4, "cached_tokens": 2}
+    assert answer["metadata"]["usage"] == {
+        "prompt_tokens": 10,
+        "completion_tokens": 4,
+        "cached_tokens": 2,
+        "reasoning_tokens": 0,
+    }
     assert answer["citations"][0]["quote"] == "款项3天内到账。"
     assert answer["citations"][0]["heading"] == ["售后", "退款"]
     assert [m["role"] for m in await messages(harness, conversation)] == ["user", "assistant"]

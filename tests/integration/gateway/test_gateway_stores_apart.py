@@ -18,7 +18,7 @@ from voicehelper.stores.postgres.pool import Pool
 LABELS = {
     *("route", "method", "status", "stage", "outcome", "why", "source", "what", "limit", "model", "kind", "queue"),
     *("group", "le", "topic", "generation", "implementation", "major", "minor", "patchlevel", "version"),
-    *("reason", "part"),
+    *("reason", "part", "state", "whose", "of"),
 }
 """Every label there is. Each has values that we chose, or that the deployment did (models)."""
 
@@ -114,7 +114,7 @@ async def test_another_tenant_adds_no_series(rig: Rig) -> None:
 def _series(text: str) -> set[str]:
     found = {line.rpartition(" ")[0] for line in text.splitlines() if line.startswith("voicehelper_")}
     # A status or an outcome that happened for the first time is no matter of tenants.
-    return {name for name in found if not re.search(r'status="|outcome="|stage="|what="|source="', name)}
+    return {name for name in found if not re.search(r'status="|outcome="|stage="|what="|source="|state="', name)}
 
 
 async def _content(client: redis.asyncio.Redis, key: bytes) -> str:

@@ -1,6 +1,6 @@
 """llama.cpp through the whole stack against the bare engine, and who waits for whom under load.
 
-    python -m benchmarks.bench_llama_stack [--rounds 3]
+    python -m benchmarks.bench_llama_stack [--rounds 2]
 
 The stack is `voicehelper up` with `POST /v1/chat/completions`, streamed, and the model in its own deployment. The bare
 engine is the same library with the same model, slots, threads and batches in this process. They take turns within each
@@ -54,7 +54,7 @@ Results = dict[str, list[tuple[dict[int, Load], Beside]]]
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--loads", type=int, nargs="+", default=LOADS)
     arguments = parser.parse_args()
     with installation() as server:

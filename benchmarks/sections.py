@@ -57,7 +57,7 @@ SECTIONS = (
     Section("voice-peers", "A voice session beside Pipecat", "benchmarks.bench_voice_peers", (), 1200),
     Section("router-peers", "What a gateway to models adds, beside LiteLLM", "benchmarks.bench_router_peers", (), 780),
     Section("budget-race", "Two hundred calls at a budget, beside LiteLLM", "benchmarks.bench_budget_race", (), 420),
-    Section("llama-stack", "llama.cpp through the whole stack", "benchmarks.bench_llama_stack", ("--rounds", "2"), 1200),
+    Section("llama-stack", "llama.cpp through the whole stack", "benchmarks.bench_llama_stack", (), 1200),
     Section("chat", "The chat actor", "benchmarks.bench_chat", (), 600, asked_for=True),
     Section("answers", "The forty questions", "benchmarks.eval_answers", (), 900, asked_for=True),
 )

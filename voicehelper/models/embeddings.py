@@ -106,7 +106,9 @@ async def _paid(
         outcome = str(error.code)
         raise
     finally:
-        budgets.settle(reservation, Settlement(spent, cost, outcome, (time.perf_counter() - started) * 1000))
+        ms = (time.perf_counter() - started) * 1000
+        # The tokens are counted by us: the port gives vectors alone.
+        budgets.settle(reservation, Settlement(spent, cost, outcome, ms, estimated=cost > 0))
     if cost:
         await budgets.recorded(reservation)
     return Embedded(vectors, tokens)

@@ -18,7 +18,13 @@ down: ## stop everything, keep the data
 	@if [ -x $(BIN)/voicehelper ]; then $(BIN)/voicehelper down; else echo "Not installed"; fi
 
 test: $(VENV)/.installed-dev ## the fast tests: unit, integration on the embedded engines, end to end
-	$(BIN)/python -m pytest -m "not slow"
+	@# Side by side, for most of the time either of them waits. Each has engines of its own.
+	@log=$$(mktemp); \
+	$(BIN)/python -m pytest -m "not slow" tests/unit tests/e2e > $$log 2>&1 & beside=$$!; \
+	trap 'kill $$beside' INT TERM; \
+	$(BIN)/python -m pytest -m "not slow" tests/integration; status=$$?; \
+	wait $$beside || status=$$?; \
+	cat $$log; rm -f $$log; exit $$status
 
 test-slow: $(VENV)/.installed-dev ## the tests that take longer
 	$(BIN)/python -m pytest -m slow

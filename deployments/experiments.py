@@ -14,12 +14,12 @@ from voicehelper.gateway.experiments_desk import ExperimentsDesk
 from voicehelper.identity import Accounts
 from voicehelper.identity.acts import Acts
 from voicehelper.models.experiments.collector import Collector
-from voicehelper.models.experiments.following import Follower
 from voicehelper.models.experiments.guard import losers
 from voicehelper.models.experiments.guarding import Guardian
 from voicehelper.models.experiments.model import Chosen, Exposure
 from voicehelper.models.experiments.running import RunningExperiments
 from voicehelper.models.experiments.store import Batch
+from voicehelper.models.following import TableCopy
 from voicehelper.ports.clock import SystemClock
 from voicehelper.stores.assignments import RedisAssignments
 from voicehelper.stores.postgres.experiments import PostgresExperiments
@@ -133,7 +133,7 @@ async def _follow(nodes: Nodes, running: RunningExperiments) -> None:
         except Unavailable as error:
             _log.warning("experiments.awaited", error=error.message)
         await asyncio.sleep(_AGAIN_S)
-    await Follower(feed, running, SystemClock(), nodes.settings.models.refresh_s).run()
+    await TableCopy(running.replace, "experiments").run(feed, nodes.settings.models.refresh_s)
 
 
 async def _guard(nodes: Nodes, store: _LateStore) -> None:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from actors.chat.estimate import estimate_tokens
 from actors.chat.usage import StreamMeter
 from actors.chat.wire import Chunk
 from voicehelper.errors import (
@@ -15,6 +14,7 @@ from voicehelper.errors import (
     Overloaded,
     VoiceHelperError,
 )
+from voicehelper.models.tokens import estimate_tokens
 from voicehelper.ports.chat import (
     ChatDelta,
     ChatDone,

@@ -10,12 +10,12 @@ import httpx2
 from actors.chat.admission import Admission
 from actors.chat.complaints import complaint, meaning
 from actors.chat.cutting import Cut
-from actors.chat.estimate import estimate_tokens
 from actors.chat.providers import Shape
 from actors.chat.reading import Reading
 from actors.chat.upstream import http_client
 from actors.chat.wire import Chunk
 from voicehelper.errors import VoiceHelperError
+from voicehelper.models.tokens import estimate_tokens
 from voicehelper.ports.chat import ChatDelta, ChatEvent, ChatModelInfo, ChatRequest
 
 Payloads = AsyncGenerator[list[bytes], None]

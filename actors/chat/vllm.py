@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.chat.complaints import complaint, meaning
-from actors.chat.estimate import estimate_tokens
 from actors.chat.usage import StreamMeter
 from actors.chat.wire import Chunk, read_chunk, request_body
 from voicehelper.context import current_context
 from voicehelper.errors import BrokenStream, DeadlineExceeded, ModelUnavailable
+from voicehelper.models.tokens import estimate_tokens
 from voicehelper.ports.chat import (
     ChatDelta,
     ChatDone,

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from actors.chat.estimate import estimate_tokens
 from actors.chat.upstream import Upstream
 from voicehelper.errors import ModelUnavailable
+from voicehelper.models.tokens import estimate_tokens
 from voicehelper.ports.embedder import EmbedderInfo, EmbedKind, Vectors
 from voicehelper.telemetry import metrics
 

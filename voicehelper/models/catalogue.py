@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
-from voicehelper.errors import ModelUnavailable, Unavailable
+from voicehelper.errors import ModelUnavailable
+from voicehelper.models.following import TableCopy, TableFeed
 from voicehelper.models.model import ModelEntry
 from voicehelper.telemetry import get_logger
 
@@ -27,22 +28,6 @@ class StoredModel:
 
     entry: ModelEntry
     sealed: bytes | None = field(default=None, repr=False)
-
-
-class ModelFeed(Protocol):
-    """Where the catalogue is read from. Raises `Unavailable`."""
-
-    async def mark(self) -> str:
-        """Another text whenever any row is another; cheap."""
-        ...
-
-    async def all(self) -> Sequence[StoredModel]:
-        """Every row of every tenant."""
-        ...
-
-    async def wait(self, timeout: float) -> None:
-        """Return when there may be news, or after `timeout` seconds."""
-        ...
 
 
 class Opener(Protocol):
@@ -71,12 +56,11 @@ class LiveCatalogue:
         self._opener = opener
         self._provider_keys = provider_keys
         self._refresh_s = refresh_s
-        self._mark: str | None = None
+        self._copy: TableCopy[StoredModel] = TableCopy(self._take, "models")
         self._sealed: dict[UUID, bytes] = {}
         self._platform: Models = {local.name: local}
         self._tenants: dict[UUID, Models] = {}
         self._entries: tuple[ModelEntry, ...] = (local,)
-        self._tried = asyncio.Event()
 
     @property
     def local(self) -> ModelEntry:
@@ -107,31 +91,15 @@ class LiveCatalogue:
         """Return once the table was read, or reading it failed, for the first time; or after `timeout` seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await self._tried.wait()
+                await self._copy.tried.wait()
 
-    async def refresh(self, feed: ModelFeed) -> None:
+    async def refresh(self, feed: TableFeed[StoredModel]) -> None:
         """Read the table if it has changed. Raises `Unavailable`."""
-        try:
-            mark = await feed.mark()  # before the rows: a change in between shows again
-            if mark != self._mark:
-                self._take(await feed.all())
-                self._mark = mark
-        finally:
-            self._tried.set()
+        await self._copy.refresh(feed)
 
-    async def run(self, feed: ModelFeed) -> None:
+    async def run(self, feed: TableFeed[StoredModel]) -> None:
         """Follow the table, until cancelled."""
-        away = False
-        while True:
-            try:
-                await self.refresh(feed)
-            except Unavailable as error:
-                if not away:
-                    log.warning("catalogue.away", error=error.message)
-                away = True
-            else:
-                away = False
-            await feed.wait(self._refresh_s)
+        await self._copy.run(feed, self._refresh_s)
 
     def _take(self, rows: Sequence[StoredModel]) -> None:
         own: dict[UUID | None, dict[str, ModelEntry]] = {}

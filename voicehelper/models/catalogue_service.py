@@ -8,7 +8,8 @@ from uuid import UUID
 
 from voicehelper.errors import Conflict, InvalidInput, NotFound, VersionConflict
 from voicehelper.models.addresses import Resolve, resolve_host
-from voicehelper.models.catalogue import LiveCatalogue, ModelFeed
+from voicehelper.models.catalogue import LiveCatalogue, StoredModel
+from voicehelper.models.following import TableFeed
 from voicehelper.models.local import LOCAL_ID
 from voicehelper.models.model import Kind, ModelEntry
 from voicehelper.models.validation import addresses_of, check_addresses, check_entry, warnings_of
@@ -76,7 +77,12 @@ class CatalogueService:
     """
 
     def __init__(
-        self, store: ModelStore, live: LiveCatalogue, feed: ModelFeed, sealer: Sealer, resolve: Resolve = resolve_host
+        self,
+        store: ModelStore,
+        live: LiveCatalogue,
+        feed: TableFeed[StoredModel],
+        sealer: Sealer,
+        resolve: Resolve = resolve_host,
     ) -> None:
         self._store = store
         self._live = live

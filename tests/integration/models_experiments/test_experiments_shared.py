@@ -13,12 +13,12 @@ import pytest
 from tests.fakes.experiments import FakeAssignmentCache, experiment_with
 from voicehelper.ids import new_id
 from voicehelper.models.experiments.collector import Collector
-from voicehelper.models.experiments.following import Follower
 from voicehelper.models.experiments.guard import losers
 from voicehelper.models.experiments.live import LEAD_S
 from voicehelper.models.experiments.model import Chosen, Experiment, Exposure, GuardRail
 from voicehelper.models.experiments.running import RunningExperiments
 from voicehelper.models.experiments.store import Batch, Tally
+from voicehelper.models.following import TableCopy
 from voicehelper.models.model import Caller, Settlement
 from voicehelper.ports.chat import ChatUsage
 from voicehelper.ports.clock import SystemClock
@@ -53,7 +53,8 @@ class Replica:
         self.collector = Collector(self.store, clock)
         self.running = RunningExperiments(self.store, cache, self.collector, clock, DAY)
         self.wakeups = Wakeups(pool)
-        self.follower = Follower(PostgresExperimentFeed(pool, self.wakeups), self.running, clock, 2.0)
+        self.feed = PostgresExperimentFeed(pool, self.wakeups)
+        self.copy = TableCopy(self.running.replace, "experiments")
 
     async def all(self, experiment: Experiment) -> dict[str, str]:
         callers = {user: Caller(experiment.tenant_id, user) for user in USERS}
@@ -80,7 +81,7 @@ async def started(pool: Pool, tenant_id: UUID, *shares: float, **values: object)
 
 
 async def follow(stack: AsyncExitStack, replica: Replica) -> None:
-    task = asyncio.create_task(replica.follower.run())
+    task = asyncio.create_task(replica.copy.run(replica.feed, 2.0))
 
     async def end() -> None:
         task.cancel()
@@ -124,7 +125,7 @@ async def test_users_keep_their_variants_though_weights_change(
     replicas = [Replica(pool, RedisAssignments(link), clock) for _ in range(2)]
     experiment = await started(pool, tenant, 50, 50)
     for one in replicas:
-        await one.follower.look()
+        await one.copy.refresh(one.feed)
     before = await replicas[0].all(experiment)
     changed = await PostgresExperiments(pool).weigh(experiment, (5, 95), 1.0, clock.now())
     assert changed.weights[-1].since > clock.now() + LEAD_S - 1
@@ -132,7 +133,7 @@ async def test_users_keep_their_variants_though_weights_change(
     clock.ahead += LEAD_S + 1
     replicas.append(Replica(pool, RedisAssignments(link), clock))  # one that was restarted
     for one in replicas:
-        await one.follower.look()
+        await one.copy.refresh(one.feed)
         assert await one.all(changed) == before
     for one in replicas:
         await one.collector.flush()
@@ -200,7 +201,7 @@ def settled(outcome: str) -> Settlement:
 async def losing(pool: Pool, tenant: UUID, replica: Replica) -> Experiment:
     """Running, with 2000 calls, of which `b` failed half."""
     experiment = await started(pool, tenant, 50, 50, guard_rails=(GuardRail("success", margin=0.02),))
-    await replica.follower.look()
+    await replica.copy.refresh(replica.feed)
     for call in range(2000):
         caller = Caller(tenant, USERS[call % len(USERS)])
         assignment = await replica.running.assign(caller, "auto")
@@ -222,7 +223,7 @@ async def test_a_losing_variant_is_stopped_once_by_one_of_many(pool: Pool, tenan
     assert stored.status == "running" and stored.variants[1].stopped_at is not None
     assert stored.variants[1].reason.startswith("success 0.5")
     for one in replicas:
-        await one.follower.look()
+        await one.copy.refresh(one.feed)
         assert set((await one.all(stored)).values()) == {"a"}
     async with guard.connection(pool, tenant) as conn:
         entry = await conn.fetchrow("SELECT actor_kind, action, details FROM audit_logs")
@@ -245,7 +246,7 @@ async def test_outcomes_wait_for_a_database_that_is_away(pool: Pool, tenant: UUI
     """Connections cut in the middle of things: every call is counted, and once."""
     replica = Replica(pool, FakeAssignmentCache(), ShiftedClock())
     experiment = await started(pool, tenant, 50, 50)
-    await replica.follower.look()
+    await replica.copy.refresh(replica.feed)
     running = asyncio.create_task(replica.collector.run())
     cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
     for call in range(1500):

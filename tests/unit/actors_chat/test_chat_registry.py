@@ -1,9 +1,9 @@
 import pytest
 
 from actors.chat import build_chat_model
-from actors.chat.estimate import estimate_tokens
 from voicehelper.config import ChatSettings, Settings
 from voicehelper.errors import ModelUnavailable
+from voicehelper.models.tokens import estimate_tokens
 from voicehelper.ports.chat import FakeChatModel
 
 

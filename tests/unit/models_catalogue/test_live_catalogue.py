@@ -32,7 +32,7 @@ def keyed(model: ModelEntry, key: str) -> StoredModel:
 class FakeFeed:
     """A table in memory, which may be away."""
 
-    rows: list[StoredModel] = field(default_factory=list)
+    stored: list[StoredModel] = field(default_factory=list)
     away: bool = False
     reads: int = 0
     waited: list[float] = field(default_factory=list)
@@ -41,11 +41,11 @@ class FakeFeed:
     async def mark(self) -> str:
         if self.away:
             raise Unavailable("The database is not available")
-        return str([(row.entry.id, row.entry.version) for row in self.rows])
+        return str([(row.entry.id, row.entry.version) for row in self.stored])
 
-    async def all(self) -> Sequence[StoredModel]:
+    async def rows(self) -> Sequence[StoredModel]:
         self.reads += 1
-        return list(self.rows)
+        return list(self.stored)
 
     async def wait(self, timeout: float) -> None:
         self.waited.append(timeout)
@@ -100,7 +100,7 @@ async def test_the_table_is_read_again_only_when_it_changed() -> None:
         await made.refresh(feed)
     assert feed.reads == 1
     before = made.of(A)
-    feed.rows.append(StoredModel(entry("b")))
+    feed.stored.append(StoredModel(entry("b")))
     await made.refresh(feed)
     assert feed.reads == 2
     assert set(before) == {"a", "local-model"}, "who holds a mapping sees no change in it"
@@ -118,13 +118,13 @@ async def test_the_last_good_copy_serves_while_the_table_is_away() -> None:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         assert set(made.of(A)) == {"a", "local-model"}
-        feed.away, feed.rows = False, [StoredModel(entry("b"))]
+        feed.away, feed.stored = False, [StoredModel(entry("b"))]
         feed.news.set()
         while "b" not in made.of(A):  # noqa: ASYNC110
             await asyncio.sleep(0)
         following.cancel()
     assert set(feed.waited) == {2.0}
-    assert [log["event"] for log in logs] == ["catalogue.read", "catalogue.away", "catalogue.read"]
+    assert [log["event"] for log in logs] == ["catalogue.read", "table.away", "catalogue.read"]
 
 
 async def test_a_start_without_the_table_is_waited_for_once() -> None:

@@ -1,12 +1,11 @@
 """What experiments need of stores. Every method raises `Unavailable`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
 from voicehelper.ids import new_id
-from voicehelper.models.experiments.model import Chosen, Experiment, Exposure
+from voicehelper.models.experiments.model import Chosen, Exposure
 
 TallyKey = tuple[UUID, str, str, int]
 """Experiment, variant, metric, bucket (of users, see `draw`; in `Batch.bins` of values, see `collector`)."""
@@ -71,20 +70,4 @@ class AssignmentCache(Protocol):
 
     async def put(self, tenant_id: UUID, experiment_id: UUID, subject: bytes, chosen: Chosen, now: float) -> None:
         """Remember until `chosen.until`."""
-        ...
-
-
-class ExperimentFeed(Protocol):
-    """Which experiments run, as told by the database."""
-
-    async def state(self) -> str:
-        """A word that changes with anything about running experiments."""
-        ...
-
-    async def running(self) -> Sequence[Experiment]:
-        """Of all tenants."""
-        ...
-
-    async def wait(self, timeout: float) -> None:
-        """Return when something may have changed, at the latest after `timeout` seconds."""
         ...

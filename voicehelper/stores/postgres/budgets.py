@@ -8,9 +8,10 @@ import asyncpg
 from voicehelper.errors import Conflict, NotFound, VersionConflict
 from voicehelper.ids import new_id
 from voicehelper.models.budgets import Budget, Limits, SubjectKind
+from voicehelper.stores.postgres.feeds import PostgresTableFeed, mark_of
 from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
 from voicehelper.stores.postgres.pool import Connection, Pool
-from voicehelper.stores.postgres.wakeups import BUDGETS, Wakeups, notify
+from voicehelper.stores.postgres.wakeups import BUDGETS, notify
 
 _BUDGET = (
     "id, tenant_id, kind, subject_id, hard_micros, soft_micros, tokens_per_minute, version, created_at, updated_at"
@@ -31,7 +32,6 @@ _SUBJECTS = {
     "key": "SELECT true FROM api_keys WHERE tenant_id = $1 AND id = $2 FOR SHARE",
 }
 # Whatever wrote a row, `xmin` says so; no order of commits matters.
-_MARK = "SELECT count(*) || '.' || coalesce(bit_xor(hashtextextended(id::text || xmin::text, 0)), 0) FROM budgets"
 _EVERYTHING = f"SELECT {_BUDGET} FROM budgets"  # noqa: S608
 
 
@@ -81,26 +81,16 @@ class PostgresBudgets:
         return gone
 
 
-class PostgresBudgetFeed:
-    """`BudgetFeed`, for the system."""
+class PostgresBudgetFeed(PostgresTableFeed):
+    """`TableFeed` of the table `budgets`, for the system."""
 
-    def __init__(self, pool: Pool, wakeups: Wakeups) -> None:
-        self._pool = pool
-        self._wakeups = wakeups
+    statement = mark_of("budgets")
+    channel = BUDGETS
 
-    async def mark(self) -> str:
-        """See `BudgetFeed`."""
-        async with connection(self._pool, SYSTEM) as conn:
-            return str(await conn.fetchval(_MARK))
-
-    async def everything(self) -> Sequence[Budget]:
-        """See `BudgetFeed`."""
+    async def rows(self) -> Sequence[Budget]:
+        """See `TableFeed`."""
         async with connection(self._pool, SYSTEM) as conn:
             return [_budget(row) for row in await conn.fetch(_EVERYTHING)]
-
-    async def wait(self, timeout: float) -> None:
-        """See `BudgetFeed`."""
-        await self._wakeups.wait(BUDGETS, timeout)
 
 
 async def _check_subject(conn: Connection, tenant_id: UUID, kind: SubjectKind, subject_id: UUID | None) -> None:

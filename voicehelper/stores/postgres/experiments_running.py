@@ -8,9 +8,10 @@ from uuid import UUID
 from voicehelper.models.experiments.model import Chosen, Experiment, Exposure
 from voicehelper.models.experiments.store import Batch
 from voicehelper.stores.postgres.experiments_rows import CHOSEN, EXPERIMENT, chosen_of, experiment_of
+from voicehelper.stores.postgres.feeds import PostgresTableFeed
 from voicehelper.stores.postgres.guard import SYSTEM, connection, transaction
 from voicehelper.stores.postgres.pool import Connection, Pool
-from voicehelper.stores.postgres.wakeups import EXPERIMENTS, Wakeups
+from voicehelper.stores.postgres.wakeups import EXPERIMENTS
 
 _STATE = """
 SELECT count(*) || '.' || coalesce(bit_xor(hashtextextended(id || '.' || version, 0)), 0)
@@ -58,26 +59,16 @@ ON CONFLICT (experiment_id, variant, metric, bin) DO UPDATE SET n = b.n + exclud
 _FORGET = "DELETE FROM experiment_batches WHERE at < now() - interval '1 day'"
 
 
-class PostgresExperimentFeed:
-    """`models.experiments.store.ExperimentFeed`."""
+class PostgresExperimentFeed(PostgresTableFeed):
+    """`TableFeed` of the running experiments."""
 
-    def __init__(self, pool: Pool, wakeups: Wakeups) -> None:
-        self._pool = pool
-        self._wakeups = wakeups
+    statement = _STATE
+    channel = EXPERIMENTS
 
-    async def state(self) -> str:
-        """See `ExperimentFeed`."""
-        async with connection(self._pool, SYSTEM) as conn:
-            return str(await conn.fetchval(_STATE))
-
-    async def running(self) -> Sequence[Experiment]:
-        """See `ExperimentFeed`."""
+    async def rows(self) -> Sequence[Experiment]:
+        """See `TableFeed`."""
         async with connection(self._pool, SYSTEM) as conn:
             return [experiment_of(row) for row in await conn.fetch(_RUNNING)]
-
-    async def wait(self, timeout: float) -> None:
-        """See `ExperimentFeed`."""
-        await self._wakeups.wait(EXPERIMENTS, timeout)
 
 
 class PostgresAssignments:
